@@ -1,0 +1,1 @@
+# cmake --install: headers, libraries, program, Lua module, pkg-config and CMake package files.

@@ -1,0 +1,47 @@
+/* The context: what every call takes instead of global state. Messages, memory, cancel, log, progress. */
+#ifndef MCL_BASE_CONTEXT_H
+#define MCL_BASE_CONTEXT_H
+
+#include <mcl/mcl_runtime.h>
+
+#if defined(__GNUC__)
+#define MCL_PRINTF(at, first) __attribute__((__format__(__printf__, at, first)))
+#else
+#define MCL_PRINTF(at, first)
+#endif
+
+/* Leaves the function on failure. Only where nothing is held; otherwise `goto done`. */
+#define MCL_TRY(call)                                                                                                  \
+  do {                                                                                                                 \
+    mcl_status mcl_try_status = (call);                                                                                \
+    if (mcl_try_status) return mcl_try_status;                                                                         \
+  } while (0)
+
+/* Records a message and returns `status`: `return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: …", path)`.
+ * A message says what, where, and what to do. */
+mcl_status mcl_fail(mcl_context *ctx, mcl_status status, const char *format, ...) MCL_PRINTF(3, 4);
+/* Puts "where: " before the message of the failure that is under way; returns `status` for chaining. */
+mcl_status mcl_fail_where(mcl_context *ctx, mcl_status status, const char *format, ...) MCL_PRINTF(3, 4);
+
+/* Memory, aligned to 64 bytes and counted against the context's limit. Not zeroed, but for mcl_alloc_zero. A size
+ * of 0 gives a pointer that can be freed. Thread-safe. On failure *out is NULL and the message names the size. */
+mcl_status mcl_alloc(mcl_context *ctx, size_t size, void *out /* void ** */);
+mcl_status mcl_alloc_zero(mcl_context *ctx, size_t size, void *out);
+/* count × size with overflow checked. */
+mcl_status mcl_alloc_array(mcl_context *ctx, size_t count, size_t size, void *out);
+/* Grows or shrinks *memory (which may be NULL); on failure it is left as it was. */
+mcl_status mcl_realloc(mcl_context *ctx, size_t size, void *memory /* void ** */);
+void mcl_free(mcl_context *ctx, void *memory); /* NULL is fine */
+mcl_status mcl_strdup(mcl_context *ctx, const char *text, char **out);
+
+/* MCL_ERROR_CANCELLED once cancel was asked for. Cheap: call it in every loop that may pass 10 ms. The host's
+ * callback is asked only from the thread that owns the context; workers see the flag. */
+mcl_status mcl_check_cancel(mcl_context *ctx);
+
+void mcl_log(mcl_context *ctx, mcl_log_level level, const char *format, ...) MCL_PRINTF(3, 4);
+void mcl_progress(mcl_context *ctx, const char *task, double done, double total, const char *unit);
+
+uint64_t mcl_context_seed(const mcl_context *ctx);
+void mcl_context_set_seed(mcl_context *ctx, uint64_t seed);
+
+#endif

@@ -1,0 +1,33 @@
+/* Files: read by mapping, written whole or not at all. */
+#ifndef MCL_BASE_FILE_H
+#define MCL_BASE_FILE_H
+
+#include "base/context.h"
+
+/* A file mapped for reading, reference-counted. */
+typedef struct mcl_file_map {
+  const uint8_t *data; /* not NULL, even of an empty file */
+  size_t size;
+  int references;
+  mcl_context *ctx;
+  char *path;
+} mcl_file_map;
+
+mcl_status mcl_file_map_open(mcl_context *ctx, const char *path, mcl_file_map **out);
+mcl_file_map *mcl_file_map_retain(mcl_file_map *map);
+void mcl_file_map_release(mcl_file_map *map); /* NULL is fine */
+
+/* Writing goes to a temporary file in the same folder; commit syncs it and renames it over `path`. Until then, and
+ * after any failure, the file that was there is untouched. */
+typedef struct mcl_file_writer mcl_file_writer;
+
+mcl_status mcl_file_writer_open(mcl_context *ctx, const char *path, mcl_file_writer **out);
+mcl_status mcl_file_write(mcl_file_writer *writer, const void *data, size_t size); /* buffered */
+size_t mcl_file_written(const mcl_file_writer *writer);                            /* bytes so far */
+mcl_status mcl_file_commit(mcl_file_writer *writer); /* frees the writer, whatever happens */
+void mcl_file_abandon(mcl_file_writer *writer);      /* frees it and removes the temporary file; NULL is fine */
+
+/* All at once: writes `size` bytes to path, atomically. */
+mcl_status mcl_file_save(mcl_context *ctx, const char *path, const void *data, size_t size);
+
+#endif

@@ -1,0 +1,33 @@
+/* File formats: one file each, one row each in formats.c. */
+#ifndef MCL_FORMATS_FORMATS_H
+#define MCL_FORMATS_FORMATS_H
+
+#include "graph/graph.h"
+
+typedef struct mcl_format {
+  const char *name;
+  const char *extensions; /* "onnx", "mcl bin": by which a path is known */
+  mcl_status (*load_model)(mcl_context *ctx, const char *path, mcl_model **out); /* NULL: not a model format */
+  mcl_status (*save_model)(mcl_model *model, const char *path, int zstd_level);  /* NULL: read only */
+} mcl_format;
+
+extern const mcl_format mcl_formats[];
+extern const int mcl_format_count;
+mcl_status mcl_format_of_path(mcl_context *ctx, const char *path, const mcl_format **out);
+mcl_status mcl_load_model(mcl_context *ctx, const char *path, mcl_model **out);
+mcl_status mcl_save_model(mcl_model *model, const char *path, int zstd_level);
+
+/* Named tensors: npy, npz, idx, idx.gz. */
+mcl_status mcl_npy_load(mcl_context *ctx, const char *path, mcl_tensor **out); /* maps where it can */
+mcl_status mcl_npy_save(mcl_tensor *t, const char *path);
+/* The tensors of a .npz, in the order of the file; the caller frees names and list with mcl_tensor_list_free. */
+typedef struct mcl_named_tensor {
+  char *name;
+  mcl_tensor *tensor;
+} mcl_named_tensor;
+mcl_status mcl_npz_load(mcl_context *ctx, const char *path, mcl_named_tensor **out, int *count);
+mcl_status mcl_npz_save(mcl_context *ctx, const char *path, const mcl_named_tensor *tensors, int count, bool compress);
+void mcl_tensor_list_free(mcl_context *ctx, mcl_named_tensor *list, int count);
+mcl_status mcl_idx_load(mcl_context *ctx, const char *path, mcl_tensor **out); /* .gz or not, by its first bytes */
+
+#endif

@@ -1,0 +1,172 @@
+/* The graph: an SSA list of named values, close to ONNX's. Weights are values that a model owns; each has one
+ * representation. An op is a file (or a family's file) and a row of ops.c; its gradient, x_grad.c, a row of
+ * ops_grad.c. Images are NCHW. */
+#ifndef MCL_GRAPH_GRAPH_H
+#define MCL_GRAPH_GRAPH_H
+
+#include "repr/repr.h"
+
+#define MCL_MAX_INPUTS 16 /* of a node; concat has the most */
+#define MCL_MAX_ATTRIBUTES 8
+
+/* ---- Ops ---- */
+
+typedef enum mcl_attribute_type { MCL_ATTRIBUTE_INT, MCL_ATTRIBUTE_INTS, MCL_ATTRIBUTE_FLOAT } mcl_attribute_type;
+
+typedef struct mcl_attribute {
+  int count; /* of ints */
+  int64_t ints[MCL_MAX_RANK];
+  double number;
+} mcl_attribute;
+
+typedef struct mcl_attribute_spec {
+  const char *name; /* "stride"; NULL ends a list */
+  mcl_attribute_type type;
+  mcl_attribute preset; /* of a node that does not say */
+  double least, most;   /* of each number */
+} mcl_attribute_spec;
+
+typedef struct mcl_op mcl_op;
+typedef struct mcl_model mcl_model;
+
+typedef struct mcl_node {
+  const mcl_op *op;
+  char *name; /* unique; a layer's name in recipes */
+  int inputs, outputs;
+  int input[MCL_MAX_INPUTS]; /* indices of values; -1: an optional input left out (a bias) */
+  int output[2];
+  mcl_attribute attribute[MCL_MAX_ATTRIBUTES]; /* in the order of op->attributes */
+} mcl_node;
+
+/* A tensor as an op sees it while it runs. */
+typedef struct mcl_operand {
+  mcl_shape shape;      /* the batch filled in */
+  float *data;          /* NULL: a weight to be used through its representation, or an input left out */
+  float *gradient;      /* in training; NULL: not wanted */
+  const mcl_repr *repr; /* of a weight, else NULL */
+  bool accumulate;      /* backward adds to gradient instead of writing it */
+} mcl_operand;
+
+typedef struct mcl_op_call {
+  mcl_context *ctx;
+  const mcl_node *node;
+  mcl_operand in[MCL_MAX_INPUTS], out[2];
+  void *
+      workspace; /* of the size asked for; 64-byte aligned; kept from forward to backward only if op->keeps_workspace */
+  bool training;
+  uint64_t seed, step; /* of random numbers: the node's own stream, the step of training */
+} mcl_op_call;
+
+struct mcl_op {
+  uint8_t id;       /* in the file format, for ever */
+  const char *name; /* "conv", "linear", "relu" … */
+  int least_inputs, most_inputs;
+  int outputs;
+  int weight_input; /* which input is a layer's main weight (1 for conv, linear …); 0: not a layer */
+  bool in_place;    /* out may share memory with in[0] when inferring */
+  bool keeps_workspace;
+  const mcl_attribute_spec *attributes;
+  /* Output shapes from input shapes; checks attributes. A dimension 0 of -1 is the batch. Messages name the node. */
+  mcl_status (*shape)(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out);
+  size_t (*workspace)(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, const mcl_shape *out, bool training);
+  mcl_status (*forward)(const mcl_op_call *call);
+  int64_t (*multiply_adds)(const mcl_node *node, const mcl_shape *in, const mcl_shape *out); /* a run; NULL: none */
+};
+
+extern const mcl_op *const mcl_ops[];
+extern const int mcl_op_count;
+const mcl_op *mcl_op_by_name(const char *name); /* NULL: unknown */
+const mcl_op *mcl_op_by_id(uint8_t id);
+
+/* ---- Models ---- */
+
+typedef struct mcl_value {
+  char *name;
+  mcl_shape shape; /* dim[0] is -1 where it is the batch */
+  int weight;      /* index of the weight that it is; -1: computed, or an input of the model */
+  int producer;    /* index of its node; -1 */
+} mcl_value;
+
+typedef struct mcl_weight {
+  char *name; /* "conv1.weight" */
+  mcl_shape shape;
+  mcl_repr *repr;    /* NULL: still coded, see mcl_weight_load */
+  bool is_state;     /* running statistics: not trained, not compressed */
+  mcl_tensor *dense; /* cached values, made by mcl_weight_values; NULL after repr changed */
+} mcl_weight;
+
+struct mcl_model {
+  mcl_context *ctx;
+  char *name; /* where it came from, for messages */
+  int value_count, node_count, weight_count, input_count, output_count;
+  mcl_value *values;
+  mcl_node *nodes; /* in an order in which they can run */
+  mcl_weight *weights;
+  int *inputs, *outputs; /* values */
+  /* How weights that are still coded are got; set by the artifact's reader. */
+  mcl_status (*load_weight)(mcl_model *model, int weight);
+  void (*free_source)(void *source);
+  void *source;
+};
+
+mcl_status mcl_model_new(mcl_context *ctx, const char *name, mcl_model **out);
+mcl_status mcl_model_copy(mcl_model *model, mcl_model **out); /* representations are shared until trained */
+/* Building, in running order. Names are copied, and must be unique; *value is the index of the new value. */
+mcl_status mcl_model_add_input(mcl_model *model, const char *name, mcl_shape shape, int *value);
+mcl_status mcl_model_add_weight(mcl_model *model, const char *name, mcl_repr *repr, bool is_state, int *value);
+/* For readers of containers: a weight to be loaded later. */
+mcl_status mcl_model_add_coded_weight(mcl_model *model, const char *name, mcl_shape shape, bool is_state, int *value);
+/* attributes: in the op's order, or NULL for the presets. Output names are "NAME" (and "NAME:1"). */
+mcl_status mcl_model_add_node(mcl_model *model, const mcl_op *op, const char *name, const mcl_attribute *attributes,
+                              int inputs, const int *input, int *value);
+mcl_status mcl_model_add_output(mcl_model *model, int value);
+int mcl_model_find_value(const mcl_model *model, const char *name); /* -1: none */
+int mcl_model_find_weight(const mcl_model *model, const char *name);
+void mcl_attribute_presets(const mcl_op *op, mcl_attribute *attributes);
+
+mcl_status mcl_weight_load(mcl_model *model, int weight);                     /* repr is there afterwards */
+mcl_status mcl_weight_values(mcl_model *model, int weight, mcl_tensor **out); /* borrowed; cached f32 */
+mcl_status mcl_weight_set(mcl_model *model, int weight, mcl_repr *repr);      /* retains repr; checks the shape */
+int64_t mcl_model_parameters(const mcl_model *model);                         /* elements of all weights, states too */
+int64_t mcl_model_multiply_adds(const mcl_model *model);                      /* an inference of batch 1 */
+
+/* ---- Sessions: a plan for one batch size. Inference: one arena by lifetimes. Training: all values are kept. ---- */
+
+struct mcl_session {
+  mcl_model *model;
+  int64_t batch;
+  bool training;
+  mcl_op_call *calls;    /* one a node, operands bound */
+  mcl_operand *operands; /* one a value */
+  void *arena;
+  size_t arena_size;
+};
+
+/* The engine's (session_grad.c). weight_values[w] and weight_gradient[w] are dense, owned by the session. */
+typedef struct mcl_training_session mcl_training_session;
+mcl_status mcl_training_session_new(mcl_model *model, int64_t batch, mcl_training_session **out);
+void mcl_training_session_free(mcl_training_session *s);
+float *mcl_training_session_input(mcl_training_session *s, int index);
+const float *mcl_training_session_output(mcl_training_session *s, int index);
+float *mcl_training_session_output_gradient(mcl_training_session *s, int index);  /* to be filled before backward */
+float *mcl_training_session_weight(mcl_training_session *s, int weight);          /* dense values that ops read */
+float *mcl_training_session_weight_gradient(mcl_training_session *s, int weight); /* NULL for states */
+/* rows ≤ batch: a short last batch. `step` feeds dropout; training false: as in inference (batch norm, dropout). */
+mcl_status mcl_training_session_forward(mcl_training_session *s, int64_t rows, uint64_t step, bool training);
+mcl_status mcl_training_session_backward(mcl_training_session *s);
+
+typedef struct mcl_op_grad {
+  uint8_t id;
+  /* From out[].gradient to in[].gradient (those not NULL), written, or added where in[].accumulate. in[].data and
+   * out[].data are as forward left them. */
+  mcl_status (*backward)(const mcl_op_call *call);
+} mcl_op_grad;
+const mcl_op_grad *mcl_op_grad_of(const mcl_op *op); /* NULL: has no gradient */
+
+/* Compares gradients with central differences, in f32 with the step scaled to each value: the largest
+ * |numeric − analytic| / max(1, |numeric|, |analytic|) over `samples` entries of every weight and input (0: all).
+ * `loss` is Σ output · a fixed random direction. For users' own ops, losses and models. */
+mcl_status mcl_check_gradients(mcl_model *model, int64_t batch, int samples, uint64_t seed, double *worst, char *where,
+                               size_t where_size);
+
+#endif

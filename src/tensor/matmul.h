@@ -1,0 +1,34 @@
+/* Matrix products behind a small table of functions: the runtime's own kernels, into which the engine plugs OpenBLAS
+ * where that is faster (matmul_blas.c). Both compute over tiles whose size does not depend on the threads. */
+#ifndef MCL_TENSOR_MATMUL_H
+#define MCL_TENSOR_MATMUL_H
+
+#include "base/context.h"
+
+/* C[m,n] = alpha · op(A)[m,k] · op(B)[k,n] + beta · C. Row-major; lda, ldb, ldc are row strides in elements of A, B
+ * and C as stored; transpose_a means that A is stored as [k,m]. beta 0 does not read C. */
+typedef struct mcl_matmul {
+  bool transpose_a, transpose_b;
+  int64_t m, n, k;
+  float alpha;
+  const float *a;
+  int64_t lda;
+  const float *b;
+  int64_t ldb;
+  float beta;
+  float *c;
+  int64_t ldc;
+} mcl_matmul;
+
+/* One thread; the unit of work of everything above. Takes scratch from its own stack or from a buffer kept by the
+ * context a thread; allocates nothing after the first call of a size. */
+void mcl_matmul_serial(mcl_context *ctx, const mcl_matmul *p);
+/* All threads, over fixed tiles. */
+mcl_status mcl_matmul_run(mcl_context *ctx, const mcl_matmul *p);
+
+/* The table. Kernels are chosen once a context: by the processor, and by MCL_KERNELS=portable|avx2|avx512 in the
+ * environment for tests. */
+typedef void (*mcl_matmul_fn)(mcl_context *ctx, const mcl_matmul *p);
+void mcl_matmul_plug(mcl_context *ctx, mcl_matmul_fn serial); /* the engine's context plugs OpenBLAS here */
+
+#endif
