@@ -19,7 +19,8 @@
 
 /* Records a message and returns `status`: `return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: …", path)`.
  * A message says what, where, and what to do. */
-mcl_status mcl_fail(mcl_context *ctx, mcl_status status, const char *format, ...) MCL_PRINTF(3, 4);
+#define mcl_fail(ctx, status, ...) (mcl_fail_message((ctx), __VA_ARGS__), (status)) /* so compilers know it is not 0 */
+void mcl_fail_message(mcl_context *ctx, const char *format, ...) MCL_PRINTF(2, 3);
 /* Puts "where: " before the message of the failure that is under way; returns `status` for chaining. */
 mcl_status mcl_fail_where(mcl_context *ctx, mcl_status status, const char *format, ...) MCL_PRINTF(3, 4);
 

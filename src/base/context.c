@@ -1,0 +1,158 @@
+/* The context: messages, cancel, log, progress. */
+#include "base/context_private.h"
+
+#include <sched.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CANCEL_INTERVAL_US 50000
+#define PROGRESS_INTERVAL_US 100000
+#define MOST_THREADS 256
+
+uint64_t mcl_now_us(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static void *libc_allocate(void *user, size_t size, size_t alignment) {
+  (void)user;
+  void *memory;
+  return posix_memalign(&memory, alignment, size) ? NULL : memory;
+}
+
+static void libc_release(void *user, void *memory, size_t size) {
+  (void)user, (void)size;
+  free(memory);
+}
+
+static int usable_processors(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set)) return 1;
+  return CPU_COUNT(&set);
+}
+
+mcl_status mcl_context_new(const mcl_options *options, mcl_context **out) {
+  mcl_options wishes = options ? *options : (mcl_options){0};
+  *out = NULL;
+  if (wishes.threads < 0 || wishes.threads > MOST_THREADS || !wishes.allocate != !wishes.release)
+    return MCL_ERROR_ARGUMENT;
+  if (!wishes.allocate) {
+    wishes.allocate = libc_allocate;
+    wishes.release = libc_release;
+  }
+  mcl_context *ctx = wishes.allocate(wishes.user, sizeof *ctx, 64);
+  if (!ctx) return MCL_ERROR_MEMORY;
+  memset(ctx, 0, sizeof *ctx);
+  ctx->options = wishes;
+  ctx->threads = wishes.threads ? wishes.threads : usable_processors();
+  ctx->owner = pthread_self();
+  pthread_mutex_init(&ctx->lock, NULL);
+  *out = ctx;
+  return MCL_OK;
+}
+
+void mcl_context_free(mcl_context *ctx) {
+  if (!ctx) return;
+  mcl_pool_free(ctx);
+  for (int i = MCL_SLOT_COUNT; i-- > 0;)
+    if (ctx->slot[i].value && ctx->slot[i].release) ctx->slot[i].release(ctx, ctx->slot[i].value);
+  pthread_mutex_destroy(&ctx->lock);
+  ctx->options.release(ctx->options.user, ctx, sizeof *ctx);
+}
+
+void *mcl_context_slot(mcl_context *ctx, mcl_slot slot) { return ctx->slot[slot].value; }
+
+void mcl_context_set_slot(mcl_context *ctx, mcl_slot slot, void *value, void (*release)(mcl_context *, void *)) {
+  ctx->slot[slot].value = value;
+  ctx->slot[slot].release = release;
+}
+
+int mcl_context_threads(const mcl_context *ctx) { return ctx->threads; }
+uint64_t mcl_context_seed(const mcl_context *ctx) { return ctx->options.seed; }
+void mcl_context_set_seed(mcl_context *ctx, uint64_t seed) { ctx->options.seed = seed; }
+
+/* ---- Messages ---- */
+
+const char *mcl_context_message(const mcl_context *ctx) { return ctx->message; }
+
+const char *mcl_status_name(mcl_status status) {
+  static const char *const names[] = {[MCL_OK] = "ok",
+                                      [MCL_ERROR_MEMORY] = "memory",
+                                      [MCL_ERROR_ARGUMENT] = "argument",
+                                      [MCL_ERROR_IO] = "io",
+                                      [MCL_ERROR_FORMAT] = "format",
+                                      [MCL_ERROR_UNSUPPORTED] = "unsupported",
+                                      [MCL_ERROR_NUMERIC] = "numeric",
+                                      [MCL_ERROR_BUDGET] = "budget",
+                                      [MCL_ERROR_CANCELLED] = "cancelled"};
+  if ((unsigned)status >= sizeof names / sizeof *names) return "unknown";
+  return names[status];
+}
+
+void mcl_fail_message(mcl_context *ctx, const char *format, ...) {
+  char text[sizeof ctx->message]; /* arguments may point into the old message */
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  pthread_mutex_lock(&ctx->lock);
+  memcpy(ctx->message, text, sizeof text);
+  pthread_mutex_unlock(&ctx->lock);
+}
+
+mcl_status mcl_fail_where(mcl_context *ctx, mcl_status status, const char *format, ...) {
+  char where[sizeof ctx->message];
+  va_list args;
+  va_start(args, format);
+  int length = vsnprintf(where, sizeof where, format, args);
+  va_end(args);
+  if (length < 0) return status;
+  pthread_mutex_lock(&ctx->lock);
+  size_t used = strnlen(where, sizeof where);
+  snprintf(where + used, sizeof where - used, ": %s", ctx->message);
+  memcpy(ctx->message, where, sizeof where);
+  pthread_mutex_unlock(&ctx->lock);
+  return status;
+}
+
+/* ---- Cancel ---- */
+
+void mcl_context_cancel(mcl_context *ctx) { atomic_store_explicit(&ctx->cancel, true, memory_order_relaxed); }
+void mcl_context_resume(mcl_context *ctx) { atomic_store_explicit(&ctx->cancel, false, memory_order_relaxed); }
+
+mcl_status mcl_check_cancel(mcl_context *ctx) {
+  if (ctx->options.cancelled && pthread_equal(pthread_self(), ctx->owner)) {
+    uint64_t now = mcl_now_us();
+    if (now >= ctx->next_ask_us) {
+      ctx->next_ask_us = now + CANCEL_INTERVAL_US;
+      if (ctx->options.cancelled(ctx->options.user)) mcl_context_cancel(ctx);
+    }
+  }
+  if (!atomic_load_explicit(&ctx->cancel, memory_order_relaxed)) return MCL_OK;
+  return mcl_fail(ctx, MCL_ERROR_CANCELLED, "cancelled");
+}
+
+/* ---- Log and progress ---- */
+
+void mcl_log(mcl_context *ctx, mcl_log_level level, const char *format, ...) {
+  if (!ctx->options.log) return;
+  char line[1024];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(line, sizeof line, format, args);
+  va_end(args);
+  ctx->options.log(ctx->options.user, level, line);
+}
+
+void mcl_progress(mcl_context *ctx, const char *task, double done, double total, const char *unit) {
+  if (!ctx->options.progress || !pthread_equal(pthread_self(), ctx->owner)) return;
+  uint64_t now = mcl_now_us();
+  if (now < ctx->next_progress_us && done < total) return; /* the end is always told */
+  ctx->next_progress_us = now + PROGRESS_INTERVAL_US;
+  ctx->options.progress(ctx->options.user, task, done, total, unit);
+}

@@ -1,0 +1,39 @@
+/* The context's inside, for base alone; others see mcl_context_slot. */
+#ifndef MCL_BASE_CONTEXT_PRIVATE_H
+#define MCL_BASE_CONTEXT_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/context.h"
+
+typedef struct mcl_pool mcl_pool;
+
+/* Places for modules to keep what belongs to a context: a pointer and how to free it. */
+typedef enum mcl_slot { MCL_SLOT_MATMUL, MCL_SLOT_ELEMENTWISE, MCL_SLOT_ENGINE, MCL_SLOT_LUA, MCL_SLOT_COUNT } mcl_slot;
+
+struct mcl_context {
+  mcl_options options;
+  int threads;
+  atomic_bool cancel;
+  uint64_t next_ask_us; /* when the host's cancelled callback is due again */
+  uint64_t next_progress_us;
+  pthread_t owner;
+  atomic_size_t memory, memory_peak;
+  pthread_mutex_t lock; /* of message */
+  char message[1024];
+  mcl_pool *pool; /* made when first needed */
+  struct {
+    void *value;
+    void (*release)(mcl_context *ctx, void *value);
+  } slot[MCL_SLOT_COUNT];
+};
+
+void *mcl_context_slot(mcl_context *ctx, mcl_slot slot); /* NULL until set */
+/* release may be NULL; it is called by mcl_context_free, last slot first. */
+void mcl_context_set_slot(mcl_context *ctx, mcl_slot slot, void *value, void (*release)(mcl_context *ctx, void *value));
+
+uint64_t mcl_now_us(void);            /* monotonic */
+void mcl_pool_free(mcl_context *ctx); /* ends the threads */
+
+#endif

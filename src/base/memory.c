@@ -1,0 +1,91 @@
+/* Memory: every block carries its size in front, so that the host's release gets it and a limit can be kept. */
+#include "base/context_private.h"
+
+#include <stdint.h>
+#include <string.h>
+
+#define HEAD 64 /* keeps the alignment */
+
+static size_t *head_of(void *memory) { return (size_t *)(void *)((uint8_t *)memory - HEAD); }
+
+/* Counts `size` more bytes, unless that passes the limit. */
+static bool take(mcl_context *ctx, size_t size) {
+  size_t held = atomic_fetch_add_explicit(&ctx->memory, size, memory_order_relaxed) + size;
+  if (ctx->options.memory_limit && held > ctx->options.memory_limit) {
+    atomic_fetch_sub_explicit(&ctx->memory, size, memory_order_relaxed);
+    return false;
+  }
+  size_t peak = atomic_load_explicit(&ctx->memory_peak, memory_order_relaxed);
+  while (held > peak && !atomic_compare_exchange_weak_explicit(&ctx->memory_peak, &peak, held, memory_order_relaxed,
+                                                               memory_order_relaxed)) {}
+  return true;
+}
+
+static mcl_status refuse(mcl_context *ctx, size_t size, bool limit) {
+  if (limit)
+    return mcl_fail(ctx, MCL_ERROR_MEMORY, "out of memory: %zu more bytes would pass the limit of %zu", size,
+                    ctx->options.memory_limit);
+  return mcl_fail(ctx, MCL_ERROR_MEMORY, "out of memory: %zu bytes were refused", size);
+}
+
+mcl_status mcl_alloc(mcl_context *ctx, size_t size, void *out) {
+  void **to = out;
+  *to = NULL;
+  if (size > PTRDIFF_MAX - HEAD) return refuse(ctx, size, false);
+  if (!take(ctx, size)) return refuse(ctx, size, true);
+  uint8_t *block = ctx->options.allocate(ctx->options.user, size + HEAD, 64);
+  if (!block) {
+    atomic_fetch_sub_explicit(&ctx->memory, size, memory_order_relaxed);
+    return refuse(ctx, size, false);
+  }
+  *to = block + HEAD;
+  *head_of(*to) = size;
+  return MCL_OK;
+}
+
+mcl_status mcl_alloc_zero(mcl_context *ctx, size_t size, void *out) {
+  MCL_TRY(mcl_alloc(ctx, size, out));
+  memset(*(void **)out, 0, size);
+  return MCL_OK;
+}
+
+mcl_status mcl_alloc_array(mcl_context *ctx, size_t count, size_t size, void *out) {
+  size_t total;
+  if (__builtin_mul_overflow(count, size, &total)) {
+    *(void **)out = NULL;
+    return mcl_fail(ctx, MCL_ERROR_MEMORY, "out of memory: %zu elements of %zu bytes are more than an address holds",
+                    count, size);
+  }
+  return mcl_alloc(ctx, total, out);
+}
+
+mcl_status mcl_realloc(mcl_context *ctx, size_t size, void *memory) {
+  void **at = memory, *fresh;
+  MCL_TRY(mcl_alloc(ctx, size, &fresh));
+  if (*at) {
+    size_t old = *head_of(*at);
+    memcpy(fresh, *at, old < size ? old : size);
+    mcl_free(ctx, *at);
+  }
+  *at = fresh;
+  return MCL_OK;
+}
+
+void mcl_free(mcl_context *ctx, void *memory) {
+  if (!memory) return;
+  size_t size = *head_of(memory);
+  atomic_fetch_sub_explicit(&ctx->memory, size, memory_order_relaxed);
+  ctx->options.release(ctx->options.user, (uint8_t *)memory - HEAD, size + HEAD);
+}
+
+mcl_status mcl_strdup(mcl_context *ctx, const char *text, char **out) {
+  size_t size = strlen(text) + 1;
+  MCL_TRY(mcl_alloc(ctx, size, out));
+  memcpy(*out, text, size);
+  return MCL_OK;
+}
+
+size_t mcl_context_memory(const mcl_context *ctx) { return atomic_load_explicit(&ctx->memory, memory_order_relaxed); }
+size_t mcl_context_memory_peak(const mcl_context *ctx) {
+  return atomic_load_explicit(&ctx->memory_peak, memory_order_relaxed);
+}

@@ -1,0 +1,184 @@
+/* The thread pool. One job at a time; workers spin a little before they sleep, since steps of training follow each
+ * other within microseconds. */
+#include "base/threads.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "base/context_private.h"
+
+#if defined(__x86_64__) || defined(__i386__)
+#define RELAX() __builtin_ia32_pause()
+#else
+#define RELAX() ((void)0)
+#endif
+
+#define SPINS 4000 /* some 50 µs */
+
+typedef struct mcl_job {
+  mcl_chunk_fn fn;
+  void *arg;
+  int64_t chunks;
+  atomic_llong next;    /* the first chunk that nobody has taken */
+  pthread_mutex_t lock; /* of the two below */
+  int64_t failed_chunk;
+  mcl_status status;
+  char message[sizeof((mcl_context *)0)->message];
+  atomic_bool stop;
+} mcl_job;
+
+struct mcl_pool {
+  mcl_context *ctx;
+  int helpers; /* threads besides the caller */
+  pthread_t *thread;
+  mcl_job job;
+  atomic_uint generation; /* goes up with every job, and at the end */
+  atomic_int busy;        /* helpers that have not finished the job */
+  atomic_int sleepers;
+  bool quit;
+  pthread_mutex_t lock;
+  pthread_cond_t wake;
+};
+
+typedef struct mcl_helper {
+  mcl_pool *pool;
+  int worker;
+} mcl_helper;
+
+static _Thread_local bool within_chunk; /* calls from a chunk run in its thread */
+static _Thread_local int within_worker;
+
+/* Keeps the failure of the lowest chunk, and its message. */
+static void note_failure(mcl_context *ctx, mcl_job *job, int64_t chunk, mcl_status status) {
+  pthread_mutex_lock(&job->lock);
+  if (!job->status || chunk < job->failed_chunk) {
+    job->status = status;
+    job->failed_chunk = chunk;
+    pthread_mutex_lock(&ctx->lock);
+    memcpy(job->message, ctx->message, sizeof job->message);
+    pthread_mutex_unlock(&ctx->lock);
+  }
+  pthread_mutex_unlock(&job->lock);
+  atomic_store_explicit(&job->stop, true, memory_order_relaxed);
+}
+
+static void run_chunks(mcl_context *ctx, mcl_job *job, int worker) {
+  within_chunk = true;
+  within_worker = worker;
+  while (!atomic_load_explicit(&job->stop, memory_order_relaxed)) {
+    int64_t chunk = atomic_fetch_add_explicit(&job->next, 1, memory_order_relaxed);
+    if (chunk >= job->chunks) break;
+    mcl_status status = mcl_check_cancel(ctx);
+    if (!status) status = job->fn(job->arg, chunk, worker);
+    if (status) note_failure(ctx, job, chunk, status);
+  }
+  within_chunk = false;
+}
+
+static void wait_for_job(mcl_pool *pool, unsigned seen) {
+  for (int i = 0; i < SPINS; i++) {
+    if (atomic_load_explicit(&pool->generation, memory_order_acquire) != seen) return;
+    RELAX();
+  }
+  pthread_mutex_lock(&pool->lock);
+  atomic_fetch_add(&pool->sleepers, 1);
+  while (atomic_load_explicit(&pool->generation, memory_order_acquire) == seen)
+    pthread_cond_wait(&pool->wake, &pool->lock);
+  atomic_fetch_sub(&pool->sleepers, 1);
+  pthread_mutex_unlock(&pool->lock);
+}
+
+static void *helper_main(void *arg) {
+  mcl_helper helper = *(mcl_helper *)arg;
+  mcl_pool *pool = helper.pool;
+  mcl_free(pool->ctx, arg);
+  for (unsigned seen = 0;;) {
+    wait_for_job(pool, seen);
+    seen = atomic_load_explicit(&pool->generation, memory_order_acquire);
+    if (pool->quit) return NULL;
+    run_chunks(pool->ctx, &pool->job, helper.worker);
+    atomic_fetch_sub_explicit(&pool->busy, 1, memory_order_release);
+  }
+}
+
+static void announce(mcl_pool *pool) {
+  atomic_fetch_add(&pool->generation, 1); /* sequentially consistent, as is sleepers: no wake-up is lost */
+  if (atomic_load(&pool->sleepers) == 0) return;
+  pthread_mutex_lock(&pool->lock);
+  pthread_cond_broadcast(&pool->wake);
+  pthread_mutex_unlock(&pool->lock);
+}
+
+static mcl_status pool_new(mcl_context *ctx) {
+  mcl_pool *pool;
+  MCL_TRY(mcl_alloc_zero(ctx, sizeof *pool, &pool));
+  mcl_status status = mcl_alloc_array(ctx, (size_t)ctx->threads, sizeof *pool->thread, &pool->thread);
+  if (status) {
+    mcl_free(ctx, pool);
+    return status;
+  }
+  pool->ctx = ctx;
+  pthread_mutex_init(&pool->lock, NULL);
+  pthread_mutex_init(&pool->job.lock, NULL);
+  pthread_cond_init(&pool->wake, NULL);
+  ctx->pool = pool;
+  for (int i = 1; i < ctx->threads; i++) {
+    mcl_helper *helper;
+    if (mcl_alloc(ctx, sizeof *helper, &helper)) break; /* fewer threads do the same work */
+    *helper = (mcl_helper){pool, i};
+    if (pthread_create(&pool->thread[pool->helpers], NULL, helper_main, helper)) {
+      mcl_free(ctx, helper);
+      break;
+    }
+    pool->helpers++;
+  }
+  return MCL_OK;
+}
+
+void mcl_pool_free(mcl_context *ctx) {
+  mcl_pool *pool = ctx->pool;
+  if (!pool) return;
+  pool->quit = true;
+  announce(pool);
+  for (int i = 0; i < pool->helpers; i++) pthread_join(pool->thread[i], NULL);
+  pthread_cond_destroy(&pool->wake);
+  pthread_mutex_destroy(&pool->lock);
+  pthread_mutex_destroy(&pool->job.lock);
+  mcl_free(ctx, pool->thread);
+  mcl_free(ctx, pool);
+  ctx->pool = NULL;
+}
+
+/* In the calling thread, in order. */
+static mcl_status run_here(mcl_context *ctx, int64_t chunks, mcl_chunk_fn fn, void *arg) {
+  int worker = within_chunk ? within_worker : 0;
+  for (int64_t chunk = 0; chunk < chunks; chunk++) {
+    MCL_TRY(mcl_check_cancel(ctx));
+    MCL_TRY(fn(arg, chunk, worker));
+  }
+  return MCL_OK;
+}
+
+mcl_status mcl_parallel(mcl_context *ctx, int64_t chunks, mcl_chunk_fn fn, void *arg) {
+  if (chunks <= 1 || ctx->threads == 1 || within_chunk) return run_here(ctx, chunks, fn, arg);
+  if (!ctx->pool) MCL_TRY(pool_new(ctx));
+  mcl_pool *pool = ctx->pool;
+  mcl_job *job = &pool->job;
+  job->fn = fn;
+  job->arg = arg;
+  job->chunks = chunks;
+  job->status = MCL_OK;
+  atomic_store(&job->stop, false);
+  atomic_store(&job->next, 0);
+  atomic_store(&pool->busy, pool->helpers);
+  announce(pool);
+  run_chunks(ctx, job, 0);
+  for (int i = 0; atomic_load_explicit(&pool->busy, memory_order_acquire) > 0; i++) {
+    if (i < SPINS)
+      RELAX();
+    else
+      sched_yield();
+  }
+  if (job->status) return mcl_fail(ctx, job->status, "%s", job->message);
+  return MCL_OK;
+}
