@@ -1,1 +1,33 @@
 # cmake --install: headers, libraries, program, Lua module, pkg-config and CMake package files.
+include(CMakePackageConfigHelpers)
+
+set(MCL_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/mcl)
+
+install(FILES include/mcl/mcl_runtime.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mcl)
+install(TARGETS mcl_runtime EXPORT mcl-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+set(MCL_RUNTIME_PRIVATE_LIBS "-lpthread -lm")
+set(MCL_ZSTD_MODULE "")
+if(MCL_WITH_ZSTD)
+  string(APPEND MCL_RUNTIME_PRIVATE_LIBS " -lzstd")
+  set(MCL_ZSTD_MODULE " libzstd")
+endif()
+configure_file(cmake/mcl_runtime.pc.in mcl_runtime.pc @ONLY)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mcl_runtime.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+if(NOT MCL_RUNTIME_ONLY)
+  install(FILES include/mcl/mcl.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mcl)
+  install(TARGETS mcl EXPORT mcl-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS mcl_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+  install(TARGETS mcl_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/lua/5.4)
+  install(FILES lua/mcl.d.lua DESTINATION ${CMAKE_INSTALL_DATADIR}/mcl OPTIONAL)
+  install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/mcl)
+  install(DIRECTORY examples/models DESTINATION ${CMAKE_INSTALL_DATADIR}/mcl)
+  configure_file(cmake/mcl.pc.in mcl.pc @ONLY)
+  install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mcl.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
+
+install(EXPORT mcl-targets NAMESPACE mcl:: DESTINATION ${MCL_PACKAGE_DIR})
+configure_package_config_file(cmake/mcl-config.cmake.in mcl-config.cmake INSTALL_DESTINATION ${MCL_PACKAGE_DIR})
+write_basic_package_version_file(mcl-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mcl-config.cmake ${CMAKE_CURRENT_BINARY_DIR}/mcl-config-version.cmake
+        DESTINATION ${MCL_PACKAGE_DIR})
