@@ -1,0 +1,18 @@
+#!/bin/sh
+# The examples run: sh examples.sh, with MCL (the program) and MCL_BUILD (the build folder) in the environment.
+set -eu
+source=$(cd "$(dirname "$0")/../.." && pwd)
+MCL=$(realpath "$MCL")
+MCL_BUILD=$(realpath "$MCL_BUILD")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+"$MCL" train "$source/examples/models/lenet300.lua" --data fashion-mnist --set epochs=1 -o net.bin --quiet
+"$MCL" magnitude net.bin -o net.mcl --set density=0.1 --quiet
+
+# The first test image as PGM; its class is 9 (an ankle boot), which a net after one epoch knows well.
+{ printf 'P5 28 28 255\n'; zcat /usr/share/datasets/fashion-mnist/t10k-images-idx3-ubyte.gz | tail -c +17 | head -c 784; } >boot.pgm
+"$MCL_BUILD/examples/classify" net.mcl boot.pgm | tee classify.out
+grep -q '^class 9, .*; 0 allocations while running' classify.out
+if "$MCL_BUILD/examples/classify" boot.pgm boot.pgm 2>refused.out; then echo "an image was taken for a model"; exit 1; fi
+grep -q 'boot.pgm' refused.out
