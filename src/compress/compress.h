@@ -58,7 +58,8 @@ mcl_status mcl_scheme_quantize(mcl_context *ctx, const mcl_affine_options *optio
 /* factors: a scheme for both parts, or NULL; whiten: use the Gram matrix of the statistics. */
 mcl_status mcl_scheme_lowrank(mcl_context *ctx, int64_t rank, double energy, bool whiten, mcl_scheme *factors,
                               mcl_scheme **out);
-mcl_status mcl_scheme_keep(mcl_context *ctx, mcl_scheme **out);                               /* dense, as it is */
+mcl_status mcl_scheme_keep(mcl_context *ctx, mcl_dtype dtype,
+                           mcl_scheme **out); /* dense: f32, or rounded to f16, bf16 */
 mcl_status mcl_scheme_then(mcl_context *ctx, mcl_scheme *a, mcl_scheme *b, mcl_scheme **out); /* b on the values of a */
 mcl_status mcl_scheme_sum(mcl_context *ctx, mcl_scheme *a, mcl_scheme *b, int alternations, mcl_scheme **out);
 mcl_scheme *mcl_scheme_retain(mcl_scheme *s);

@@ -7,6 +7,8 @@
 /* ---- Fitting: values (f32, any shape) → representation. `importance`: of the values' shape or NULL (all 1), not
  * negative; the error that is minimised is Σ importance · (value − fitted)². ---- */
 
+/* The values rounded to another float dtype. */
+mcl_status mcl_dense_fit(mcl_tensor *values, mcl_dtype dtype, mcl_repr **out);
 /* Keeps the entries whose bit is set in mask (little-endian words, as mcl_expression_mask); the values stay dense f32. */
 mcl_status mcl_sparse_fit(mcl_tensor *values, const uint64_t *mask, mcl_repr **out);
 /* The same positions with other values (of shape {nonzeros}). */
@@ -25,6 +27,8 @@ typedef struct mcl_palette_options {
   mcl_codebook_init init;
   int iterations; /* of Lloyd after an init that is not exact; 0: 100, or until nothing moves */
   uint64_t seed;
+  bool half;     /* entries rounded to f16, which halves the codebook's size */
+  bool weighted; /* read by the scheme: importance from the statistics (Fisher diagonal, else E[x²] of the column) */
 } mcl_palette_options;
 mcl_status mcl_palette_fit(mcl_tensor *values, mcl_tensor *importance, const mcl_palette_options *options,
                            mcl_repr **out);
@@ -34,6 +38,8 @@ typedef struct mcl_affine_options {
   int64_t group; /* values a scale; 0: per tensor; -1: per channel (row) */
   bool asymmetric;
   bool minimise; /* search the clipping that minimises the squared error; false: the full range */
+  bool half;     /* scales rounded to f16 */
+  bool weighted; /* as in mcl_palette_options */
 } mcl_affine_options;
 mcl_status mcl_affine_fit(mcl_tensor *values, mcl_tensor *importance, const mcl_affine_options *options,
                           mcl_repr **out);
@@ -83,10 +89,17 @@ typedef struct mcl_trained_repr mcl_trained_repr;
 mcl_status mcl_trained_new(mcl_repr *repr, mcl_trained_repr **out);
 void mcl_trained_free(mcl_trained_repr *trained);                           /* NULL is fine */
 int mcl_trained_parameters(mcl_trained_repr *trained, mcl_parameter **out); /* the list is trained's */
+/* Tells where push and pull will find the dense values and gradient ([rows, cols] each), which must outlive trained. Of
+ * a dense f32 representation the parameters then are those two arrays, and push and pull cost nothing; a sparse one
+ * writes its kept entries alone. Fills `dense`. Ask for the parameters after this. Optional. */
+mcl_status mcl_trained_bind(mcl_trained_repr *trained, float *dense, float *gradient);
 /* Dense gradient [rows, cols] → gradients of the parameters (overwritten): masked, summed per codebook entry, U and V … */
 mcl_status mcl_trained_pull(mcl_trained_repr *trained, const float *gradient);
 /* After the parameters changed: projects (affine codes anew) and decodes to dense[rows, cols]. */
 mcl_status mcl_trained_push(mcl_trained_repr *trained, float *dense);
+/* The representation itself takes the values that were last pushed: at the end of an epoch, before it is read, coded or
+ * copied. mcl_trained_free does not. */
+mcl_status mcl_trained_store(mcl_trained_repr *trained);
 mcl_status mcl_repr_unshare(mcl_repr **repr); /* a deep copy where it has other owners */
 
 /* The engine's half of a kind; rows in repr_fit.c, by id. */

@@ -66,7 +66,11 @@ mcl_status mcl_repr_new(mcl_context *ctx, const mcl_repr_kind *kind, mcl_shape s
 mcl_status mcl_repr_read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out); /* u8 kind, then the kind's read */
 mcl_status mcl_repr_decode(const mcl_repr *repr, int64_t first, int64_t rows, float *out);
 mcl_status mcl_repr_values(const mcl_repr *repr, mcl_tensor **out); /* all, as a new f32 tensor */
-int64_t mcl_repr_nonzeros(const mcl_repr *repr);                    /* stored entries; count where not sparse */
+/* y[batch,rows] = x[batch,cols] · Wᵀ by the kind's matmul, or by a decode into scratch where it has none. Scratch is of
+ * mcl_repr_matmul_scratch bytes, aligned to 64. */
+mcl_status mcl_repr_matmul(const mcl_repr *repr, const float *x, int64_t batch, float *y, void *scratch);
+size_t mcl_repr_matmul_scratch(const mcl_repr *repr, int64_t batch);
+int64_t mcl_repr_nonzeros(const mcl_repr *repr); /* stored entries; count where not sparse */
 void mcl_repr_text(const mcl_repr *repr, char *text, size_t size);
 
 /* ---- The kinds. Their fields are read freely, and written by their own files alone. ---- */
@@ -94,17 +98,20 @@ typedef struct mcl_palette {
   mcl_repr base;
   int bits;    /* of a code: 1 … 8 */
   int entries; /* of the codebook, at most 2^bits */
+  bool half;   /* the codebook's entries are f16 numbers, and stored so */
   float *codebook;
   uint8_t *codes; /* [count] */
 } mcl_palette;
 extern const mcl_repr_kind mcl_palette_kind;
 
 /* value = scale · (code − zero_point), 1 to 8 bits, one scale a tensor, a channel (row), or a group of consecutive
- * values within a row (Jacob et al. 2018). */
+ * values within a row (Jacob et al. 2018). One-bit symmetric codes are signs: scale · (2 · code − 1). A tensor of rank 1
+ * is one row here. */
 typedef struct mcl_affine {
   mcl_repr base;
   int bits;
   bool symmetric; /* no zero points: codes are around 2^(bits-1) */
+  bool half;      /* scales are f16 numbers, and stored so */
   int64_t group;  /* values a scale; 0: the whole tensor; cols: a row each */
   int64_t groups;
   float *scale;        /* [groups] */
