@@ -6,13 +6,14 @@
 
 #include "repr/repr.h"
 
-#define MCL_MAX_INPUTS 16 /* of a node; concat has the most */
+#define MCL_MAX_INPUTS 32 /* of a node; concat has the most */
 #define MCL_MAX_ATTRIBUTES 8
 
 /* ---- Ops ---- */
 
 typedef enum mcl_attribute_type { MCL_ATTRIBUTE_INT, MCL_ATTRIBUTE_INTS, MCL_ATTRIBUTE_FLOAT } mcl_attribute_type;
 
+/* An INT is ints[0] with count 1; INTS are ints[0 … count-1]; a FLOAT is number. */
 typedef struct mcl_attribute {
   int count; /* of ints */
   int64_t ints[MCL_MAX_RANK];
@@ -22,7 +23,7 @@ typedef struct mcl_attribute {
 typedef struct mcl_attribute_spec {
   const char *name; /* "stride"; NULL ends a list */
   mcl_attribute_type type;
-  mcl_attribute preset; /* of a node that does not say */
+  mcl_attribute preset; /* of a node that does not say; INTS have as many as this, or any number where it has none */
   double least, most;   /* of each number */
 } mcl_attribute_spec;
 
@@ -51,25 +52,32 @@ typedef struct mcl_op_call {
   mcl_context *ctx;
   const mcl_node *node;
   mcl_operand in[MCL_MAX_INPUTS], out[2];
-  void *
-      workspace; /* of the size asked for; 64-byte aligned; kept from forward to backward only if op->keeps_workspace */
-  bool training;
+  void *workspace;   /* of the size asked for, aligned to 64 bytes; kept from forward to backward if keeps_workspace */
+  bool training;     /* behave as in training: dropout drops, batch norm takes the batch's statistics */
+  bool for_backward; /* values and workspace are kept: a backward call may follow */
   uint64_t seed, step; /* of random numbers: the node's own stream, the step of training */
 } mcl_op_call;
 
 struct mcl_op {
-  uint8_t id;       /* in the file format, for ever */
+  uint8_t id;       /* in the file format, for ever; 0: an op of the user's, which no file can hold */
   const char *name; /* "conv", "linear", "relu" … */
   int least_inputs, most_inputs;
   int outputs;
-  int weight_input; /* which input is a layer's main weight (1 for conv, linear …); 0: not a layer */
-  bool in_place;    /* out may share memory with in[0] when inferring */
+  int weight_input;      /* which input is a layer's main weight (1 for conv and linear); 0: not a layer */
+  unsigned state_inputs; /* bit i: input i must be a state, which forward updates in training (batch norm) */
+  bool in_place;         /* out may share memory with in[0] when inferring */
   bool keeps_workspace;
-  const mcl_attribute_spec *attributes;
-  /* Output shapes from input shapes; checks attributes. A dimension 0 of -1 is the batch. Messages name the node. */
+  bool takes_compressed; /* in[weight_input] may come with data NULL, to be used through repr->kind->matmul */
+  const mcl_attribute_spec *attributes; /* NULL: none */
+  /* Output shapes from input shapes, whose ranks, but not whose fit, may be relied upon. A dimension 0 of -1 is the
+   * batch. Inputs left out have node->input[i] -1. Messages name the node. */
   mcl_status (*shape)(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out);
-  size_t (*workspace)(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, const mcl_shape *out, bool training);
+  size_t (*workspace)(const mcl_op_call *call); /* bytes, of a bound call but for data; NULL: none */
   mcl_status (*forward)(const mcl_op_call *call);
+  /* From out[].gradient to in[].gradient (those not NULL, in their order), written, or added where in[].accumulate.
+   * in[].data and out[].data are as forward left them. For ops of the user's; the library's own have theirs in
+   * ops_grad.c. */
+  mcl_status (*backward)(const mcl_op_call *call);
   int64_t (*multiply_adds)(const mcl_node *node, const mcl_shape *in, const mcl_shape *out); /* a run; NULL: none */
 };
 
@@ -77,6 +85,9 @@ extern const mcl_op *const mcl_ops[];
 extern const int mcl_op_count;
 const mcl_op *mcl_op_by_name(const char *name); /* NULL: unknown */
 const mcl_op *mcl_op_by_id(uint8_t id);
+int mcl_op_attributes(const mcl_op *op);                       /* how many it has */
+int mcl_op_find_attribute(const mcl_op *op, const char *name); /* -1: none */
+void mcl_attribute_presets(const mcl_op *op, mcl_attribute *attributes /* MCL_MAX_ATTRIBUTES */);
 
 /* ---- Models ---- */
 
@@ -107,6 +118,10 @@ struct mcl_model {
   mcl_status (*load_weight)(mcl_model *model, int weight);
   void (*free_source)(void *source);
   void *source;
+  /* private to model.c */
+  int value_capacity, node_capacity, weight_capacity, input_capacity, output_capacity;
+  int *name_slots; /* open addressing: indices of values by name, -1 where free */
+  int name_slot_count;
 };
 
 mcl_status mcl_model_new(mcl_context *ctx, const char *name, mcl_model **out);
@@ -116,56 +131,62 @@ mcl_status mcl_model_add_input(mcl_model *model, const char *name, mcl_shape sha
 mcl_status mcl_model_add_weight(mcl_model *model, const char *name, mcl_repr *repr, bool is_state, int *value);
 /* For readers of containers: a weight to be loaded later. */
 mcl_status mcl_model_add_coded_weight(mcl_model *model, const char *name, mcl_shape shape, bool is_state, int *value);
-/* attributes: in the op's order, or NULL for the presets. Output names are "NAME" (and "NAME:1"). */
+/* attributes: in the op's order, or NULL for the presets. Output names are "NAME" (and "NAME:1"), so nodes, weights and
+ * inputs share one space of names. Checks attributes, inputs and shapes; a failure leaves the model as it was. */
 mcl_status mcl_model_add_node(mcl_model *model, const mcl_op *op, const char *name, const mcl_attribute *attributes,
                               int inputs, const int *input, int *value);
 mcl_status mcl_model_add_output(mcl_model *model, int value);
 int mcl_model_find_value(const mcl_model *model, const char *name); /* -1: none */
 int mcl_model_find_weight(const mcl_model *model, const char *name);
-void mcl_attribute_presets(const mcl_op *op, mcl_attribute *attributes);
+/* The first node that has the weight as an input, and which input; -1: none uses it. `input` may be NULL. */
+int mcl_model_weight_node(const mcl_model *model, int weight, int *input);
 
-mcl_status mcl_weight_load(mcl_model *model, int weight);                     /* repr is there afterwards */
-mcl_status mcl_weight_values(mcl_model *model, int weight, mcl_tensor **out); /* borrowed; cached f32 */
-mcl_status mcl_weight_set(mcl_model *model, int weight, mcl_repr *repr);      /* retains repr; checks the shape */
-int64_t mcl_model_parameters(const mcl_model *model);                         /* elements of all weights, states too */
-int64_t mcl_model_multiply_adds(const mcl_model *model);                      /* an inference of batch 1 */
+mcl_status mcl_weight_load(mcl_model *model, int weight); /* repr is there afterwards */
+mcl_status mcl_weight_values(mcl_model *model, int weight,
+                             mcl_tensor **out);                          /* borrowed; cached f32; not to be written */
+mcl_status mcl_weight_set(mcl_model *model, int weight, mcl_repr *repr); /* retains repr; checks the shape */
+int64_t mcl_model_parameters(const mcl_model *model);                    /* elements of all weights, states too */
+int64_t mcl_model_multiply_adds(const mcl_model *model);                 /* an inference of batch 1 */
 
-/* ---- Sessions: a plan for one batch size. Inference: one arena by lifetimes. Training: all values are kept. ---- */
+/* ---- Sessions: a plan for one batch size. Inference (session.c): one arena by lifetimes, and nothing is allocated by
+ * a run. Training (session_grad.c, the engine's): all values are kept, and each has a gradient where one is wanted. ---- */
 
-struct mcl_session {
-  mcl_model *model;
-  int64_t batch;
-  bool training;
-  mcl_op_call *calls;    /* one a node, operands bound */
-  mcl_operand *operands; /* one a value */
-  void *arena;
-  size_t arena_size;
-};
+size_t mcl_session_arena(const mcl_session *session); /* bytes of values and workspace */
 
-/* The engine's (session_grad.c). weight_values[w] and weight_gradient[w] are dense, owned by the session. */
 typedef struct mcl_training_session mcl_training_session;
+
 mcl_status mcl_training_session_new(mcl_model *model, int64_t batch, mcl_training_session **out);
-void mcl_training_session_free(mcl_training_session *s);
+/* The same, with gradients of the model's inputs besides. */
+mcl_status mcl_training_session_new_full(mcl_model *model, int64_t batch, mcl_training_session **out);
+void mcl_training_session_free(mcl_training_session *s); /* NULL is fine */
 float *mcl_training_session_input(mcl_training_session *s, int index);
 const float *mcl_training_session_output(mcl_training_session *s, int index);
-float *mcl_training_session_output_gradient(mcl_training_session *s, int index);  /* to be filled before backward */
-float *mcl_training_session_weight(mcl_training_session *s, int weight);          /* dense values that ops read */
-float *mcl_training_session_weight_gradient(mcl_training_session *s, int weight); /* NULL for states */
-/* rows ≤ batch: a short last batch. `step` feeds dropout; training false: as in inference (batch norm, dropout). */
+float *mcl_training_session_output_gradient(mcl_training_session *s, int index); /* to be filled before backward */
+float *mcl_training_session_input_gradient(mcl_training_session *s, int index);  /* NULL but for _new_full */
+/* Dense values that ops read. They are the memory of the weight's representation itself where that is dense f32 and
+ * nobody else holds it (so training needs no copy); else a copy, and so always for states. */
+float *mcl_training_session_weight(mcl_training_session *s, int weight);
+float *mcl_training_session_weight_gradient(mcl_training_session *s, int weight); /* NULL for states and unused ones */
+/* Any value of the graph as the last forward left it, by its index in model->values. */
+const mcl_operand *mcl_training_session_value(const mcl_training_session *s, int value);
+/* rows ≤ batch: a short last batch. `step` feeds dropout; training false: as in inference (batch norm, dropout), though
+ * backward may still follow. */
 mcl_status mcl_training_session_forward(mcl_training_session *s, int64_t rows, uint64_t step, bool training);
 mcl_status mcl_training_session_backward(mcl_training_session *s);
+/* Puts the states (running statistics) that forward updated into the model, as dense weights. */
+mcl_status mcl_training_session_store_states(mcl_training_session *s);
 
+typedef mcl_status (*mcl_backward_fn)(const mcl_op_call *call);
 typedef struct mcl_op_grad {
   uint8_t id;
-  /* From out[].gradient to in[].gradient (those not NULL), written, or added where in[].accumulate. in[].data and
-   * out[].data are as forward left them. */
-  mcl_status (*backward)(const mcl_op_call *call);
+  mcl_backward_fn backward;
 } mcl_op_grad;
-const mcl_op_grad *mcl_op_grad_of(const mcl_op *op); /* NULL: has no gradient */
+mcl_backward_fn mcl_op_backward(const mcl_op *op); /* NULL: has no gradient */
 
 /* Compares gradients with central differences, in f32 with the step scaled to each value: the largest
- * |numeric − analytic| / max(1, |numeric|, |analytic|) over `samples` entries of every weight and input (0: all).
- * `loss` is Σ output · a fixed random direction. For users' own ops, losses and models. */
+ * |numeric − analytic| / max(1, |numeric|, |analytic|) over `samples` entries of every weight and input (0: all), in
+ * training and as in inference. `loss` is Σ output · a fixed random direction; inputs are standard normal. For users'
+ * own ops, losses and models. `where` names the worst entry. */
 mcl_status mcl_check_gradients(mcl_model *model, int64_t batch, int samples, uint64_t seed, double *worst, char *where,
                                size_t where_size);
 
