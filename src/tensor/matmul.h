@@ -20,15 +20,24 @@ typedef struct mcl_matmul {
   int64_t ldc;
 } mcl_matmul;
 
-/* One thread; the unit of work of everything above. Takes scratch from its own stack or from a buffer kept by the
- * context a thread; allocates nothing after the first call of a size. */
+/* One thread; the unit of work of everything above. Takes scratch from its own stack or from buffers that the context
+ * keeps, one a thread that is at work; allocates nothing once those are there, and manages without them where memory
+ * is short. */
 void mcl_matmul_serial(mcl_context *ctx, const mcl_matmul *p);
 /* All threads, over fixed tiles. */
 mcl_status mcl_matmul_run(mcl_context *ctx, const mcl_matmul *p);
+/* Takes the buffers of all threads now, so that no later call allocates: for those who promise that. */
+mcl_status mcl_matmul_reserve(mcl_context *ctx);
 
 /* The table. Kernels are chosen once a context: by the processor, and by MCL_KERNELS=portable|avx2|avx512 in the
  * environment for tests. */
 typedef void (*mcl_matmul_fn)(mcl_context *ctx, const mcl_matmul *p);
-void mcl_matmul_plug(mcl_context *ctx, mcl_matmul_fn serial); /* the engine's context plugs OpenBLAS here */
+mcl_status mcl_matmul_plug(mcl_context *ctx,
+                           mcl_matmul_fn serial);           /* what mcl_matmul_serial calls; NULL: own kernels */
+void mcl_matmul_own(mcl_context *ctx, const mcl_matmul *p); /* the runtime's kernels, whatever is plugged */
+const char *mcl_matmul_kernel_name(void);                   /* "avx512" … */
+
+/* The engine's (matmul_blas.c): OpenBLAS for the sizes at which it was measured to be faster, else own kernels. */
+void mcl_matmul_blas(mcl_context *ctx, const mcl_matmul *p);
 
 #endif
