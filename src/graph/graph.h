@@ -42,9 +42,9 @@ typedef struct mcl_node {
 /* A tensor as an op sees it while it runs. */
 typedef struct mcl_operand {
   mcl_shape shape;      /* the batch filled in */
-  float *data;          /* NULL: a weight to be used through its representation, or an input left out */
+  float *data;          /* NULL: an input left out, or a weight to be used through repr */
   float *gradient;      /* in training; NULL: not wanted */
-  const mcl_repr *repr; /* of a weight, else NULL */
+  const mcl_repr *repr; /* of a weight to be used from its compressed form: data is NULL; else NULL */
   bool accumulate;      /* backward adds to gradient instead of writing it */
 } mcl_operand;
 

@@ -1,0 +1,66 @@
+/* The ops of the library: their rows, what their files share, and their gradients' names. Private to src/graph. */
+#ifndef MCL_GRAPH_OPS_H
+#define MCL_GRAPH_OPS_H
+
+#include "base/threads.h"
+#include "graph/graph.h"
+
+extern const mcl_op mcl_op_conv, mcl_op_linear, mcl_op_max_pool, mcl_op_average_pool, mcl_op_global_average_pool,
+    mcl_op_relu, mcl_op_leaky_relu, mcl_op_elu, mcl_op_clip, mcl_op_sigmoid, mcl_op_tanh, mcl_op_gelu, mcl_op_silu,
+    mcl_op_softmax, mcl_op_log_softmax, mcl_op_batch_norm, mcl_op_layer_norm, mcl_op_dropout, mcl_op_add, mcl_op_sub,
+    mcl_op_mul, mcl_op_div, mcl_op_concat, mcl_op_reshape, mcl_op_flatten, mcl_op_transpose, mcl_op_identity,
+    mcl_op_matmul;
+
+/* ---- Failures: `node "conv1": …`. ---- */
+
+mcl_status mcl_node_fail(mcl_context *ctx, const mcl_node *node, const char *format, ...) MCL_PRINTF(3, 4);
+
+/* ---- Attributes of a node, by their place in op->attributes ---- */
+
+static inline int64_t mcl_node_int(const mcl_node *node, int attribute) { return node->attribute[attribute].ints[0]; }
+static inline const int64_t *mcl_node_ints(const mcl_node *node, int attribute) {
+  return node->attribute[attribute].ints;
+}
+static inline float mcl_node_float(const mcl_node *node, int attribute) {
+  return (float)node->attribute[attribute].number;
+}
+
+/* Rows of a table of attributes. */
+#define MCL_INT(name, preset, least, most)                                                                             \
+  { name, MCL_ATTRIBUTE_INT, {1, {preset}, 0}, least, most }
+#define MCL_FLOAT(name, preset, least, most)                                                                           \
+  { name, MCL_ATTRIBUTE_FLOAT, {0, {0}, preset}, least, most }
+#define MCL_INTS(name, count, a, b, c, d, least, most)                                                                 \
+  { name, MCL_ATTRIBUTE_INTS, {count, {a, b, c, d}, 0}, least, most }
+#define MCL_END_OF_ATTRIBUTES                                                                                          \
+  { NULL, MCL_ATTRIBUTE_INT, {0, {0}, 0}, 0, 0 }
+
+/* ---- Shapes ---- */
+
+/* Elements of concrete shapes and of their runs of dimensions first … end-1; a batch of -1 counts as 1. */
+int64_t mcl_dims_count(mcl_shape shape, int first, int end);
+static inline int64_t mcl_elements(mcl_shape shape) { return mcl_dims_count(shape, 0, shape.rank); }
+/* An axis that may count from the end, made to count from the front; fails naming the node. `most`: rank - 1, or rank. */
+mcl_status mcl_node_axis(mcl_context *ctx, const mcl_node *node, int64_t axis, int rank, int most, int *out);
+/* NumPy's rule, with the batch of -1 matching itself and 1. */
+mcl_status mcl_node_broadcast(mcl_context *ctx, const mcl_node *node, mcl_shape a, mcl_shape b, mcl_shape *out);
+/* The shape function of ops that change no shape. */
+mcl_status mcl_shape_same(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out);
+
+/* Where each axis of a transpose's output comes from. */
+void mcl_transpose_axes(const mcl_node *node, int rank, int *axes);
+
+/* ---- Work over fixed chunks ---- */
+
+#define MCL_ELEMENT_CHUNK 16384 /* elements an element-wise chunk */
+
+/* fn(arg, first, count) over 0 … n-1, in chunks of `grain`; small work runs in the calling thread. */
+typedef mcl_status (*mcl_range_fn)(void *arg, int64_t first, int64_t count, int worker);
+mcl_status mcl_parallel_ranges(mcl_context *ctx, int64_t n, int64_t grain, mcl_range_fn fn, void *arg);
+
+static inline int64_t mcl_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t mcl_max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t mcl_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline size_t mcl_align_64(size_t size) { return (size + 63) & ~(size_t)63; }
+
+#endif

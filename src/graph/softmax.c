@@ -1,0 +1,66 @@
+/* softmax and log_softmax along an axis: each line is shifted by its maximum, so that nothing overflows. */
+#include <math.h>
+
+#include "graph/softmax.h"
+
+mcl_lines mcl_softmax_lines(const mcl_node *node, mcl_shape shape) {
+  int64_t axis = mcl_node_int(node, 0);
+  int at = (int)(axis < 0 ? axis + shape.rank : axis);
+  mcl_lines lines = {.length = shape.dim[at], .step = mcl_dims_count(shape, at + 1, shape.rank)};
+  lines.count = mcl_dims_count(shape, 0, at) * lines.step;
+  lines.grain = mcl_max_i64(1, MCL_ELEMENT_CHUNK / 4 / lines.length);
+  return lines;
+}
+
+int64_t mcl_softmax_line(const mcl_lines *lines, int64_t line) {
+  return line / lines->step * lines->length * lines->step + line % lines->step;
+}
+
+static mcl_status shape_softmax(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
+  int axis;
+  MCL_TRY(mcl_node_axis(ctx, node, mcl_node_int(node, 0), in[0].rank, in[0].rank - 1, &axis));
+  if (in[0].dim[axis] < 0)
+    return mcl_node_fail(ctx, node, "%s along axis %d, the batch; use another axis", node->op->name, axis);
+  out[0] = in[0];
+  return MCL_OK;
+}
+
+/* Lines first … of x; both ops in one pass over a line for the maximum and one for the sum. */
+static mcl_status softmax_lines(void *arg, int64_t first, int64_t count, int worker) {
+  (void)worker;
+  const mcl_op_call *call = arg;
+  bool is_log = call->node->op == &mcl_op_log_softmax;
+  mcl_lines lines = mcl_softmax_lines(call->node, call->in[0].shape);
+  for (int64_t line = first; line < first + count; line++) {
+    int64_t at = mcl_softmax_line(&lines, line), step = lines.step;
+    const float *x = call->in[0].data + at;
+    float *y = call->out[0].data + at, most = x[0], sum = 0;
+    for (int64_t i = 1; i < lines.length; i++) most = x[i * step] > most ? x[i * step] : most;
+    if (is_log) {
+      for (int64_t i = 0; i < lines.length; i++) sum += expf(x[i * step] - most);
+      float shift = most + logf(sum);
+      for (int64_t i = 0; i < lines.length; i++) y[i * step] = x[i * step] - shift;
+    } else {
+      for (int64_t i = 0; i < lines.length; i++) sum += y[i * step] = expf(x[i * step] - most);
+      for (int64_t i = 0; i < lines.length; i++) y[i * step] /= sum;
+    }
+  }
+  return MCL_OK;
+}
+
+static mcl_status run_softmax(const mcl_op_call *call) {
+  mcl_lines lines = mcl_softmax_lines(call->node, call->in[0].shape);
+  return mcl_parallel_ranges(call->ctx, lines.count, lines.grain, softmax_lines, (void *)call);
+}
+
+static const mcl_attribute_spec softmax_attributes[] = {MCL_INT("axis", -1, -MCL_MAX_RANK, MCL_MAX_RANK - 1),
+                                                        MCL_END_OF_ATTRIBUTES};
+
+#define SOFTMAX(number, word)                                                                                          \
+  {                                                                                                                    \
+    .id = number, .name = word, .least_inputs = 1, .most_inputs = 1, .outputs = 1, .in_place = true,                   \
+    .attributes = softmax_attributes, .shape = shape_softmax, .forward = run_softmax                                   \
+  }
+
+const mcl_op mcl_op_softmax = SOFTMAX(14, "softmax");
+const mcl_op mcl_op_log_softmax = SOFTMAX(15, "log_softmax");
