@@ -19,6 +19,7 @@ typedef struct mcl_stream {
 typedef struct mcl_coder {
   uint8_t id; /* in the file format, for ever */
   const char *name;
+  bool fixed; /* least_size is the size: the blocks of a stream follow each other without a table of sizes */
   /* Decodes exactly `count` elements from exactly `size` bytes; anything else is MCL_ERROR_FORMAT. */
   mcl_status (*decode)(mcl_context *ctx, const uint8_t *data, size_t size, uint32_t alphabet, uint8_t width, void *out,
                        size_t count);
@@ -26,19 +27,26 @@ typedef struct mcl_coder {
   size_t (*least_size)(uint32_t alphabet, uint8_t width, size_t count);
 } mcl_coder;
 
-extern const mcl_coder mcl_coders[];
+extern const mcl_coder *const mcl_coders[]; /* by id */
 extern const int mcl_coder_count;
 const mcl_coder *mcl_coder_by_id(uint8_t id); /* NULL: unknown */
 const mcl_coder *mcl_coder_by_name(const char *name);
 
 /* A coded stream is cut into blocks of at most MCL_STREAM_BLOCK elements, each decodable alone:
- *   u8 coder | blocks (docs/format.md). These two are all that other modules call to read one.  */
+ *   u8 coder | sizes of the blocks but the last, where the coder is not fixed | blocks (docs/format.md)
+ * and no bytes at all where it has no elements. These are all that other modules call to read one. */
 #define MCL_STREAM_BLOCK ((size_t)1 << 18)
 mcl_status mcl_stream_decode(mcl_context *ctx, const uint8_t *data, size_t size, uint32_t alphabet, uint8_t width,
                              void *out, size_t count);
 /* Bounds check before allocation: MCL_ERROR_FORMAT where `size` bytes cannot hold count elements by that coder. */
 mcl_status mcl_stream_check(mcl_context *ctx, const uint8_t *data, size_t size, uint32_t alphabet, uint8_t width,
                             size_t count);
+
+/* Where the elements stand in `data` just as they are in memory (raw, and this machine is little-endian): their
+ * address, to be used in place if it is aligned enough. NULL otherwise, or where the size does not fit. */
+const void *mcl_stream_plain(const uint8_t *data, size_t size, uint8_t width, size_t count);
+/* The coder's name, for reports; "none" of an empty stream, "unknown". */
+const char *mcl_stream_coder(const uint8_t *data, size_t size);
 
 /* ---- The engine's half (coders_encode.c and *_encode.c) ---- */
 
