@@ -35,7 +35,12 @@ typedef struct mcl_repr_reader {
   int depth;
 } mcl_repr_reader;
 
-/* Decodes the next stream into `out`, allocated here for `count` elements after mcl_stream_check. */
+/* The next stream, after mcl_stream_check: only then is memory taken for `count` elements. */
+mcl_status mcl_repr_next_stream(mcl_repr_reader *reader, uint32_t alphabet, uint8_t width, size_t count,
+                                const mcl_coded_stream **out);
+mcl_status mcl_repr_decode_stream(mcl_repr_reader *reader, const mcl_coded_stream *stream, uint32_t alphabet,
+                                  uint8_t width, size_t count, void *out);
+/* Both at once, into memory allocated here. */
 mcl_status mcl_repr_read_stream(mcl_repr_reader *reader, uint32_t alphabet, uint8_t width, size_t count,
                                 void *out /* void ** */);
 

@@ -1,0 +1,171 @@
+/* Sparse: the positions of the entries that are kept, and their values as a representation of shape {nonzeros}. In
+ * memory positions are compressed rows (CSR).
+ *
+ * Header: varint nonzeros; where there are any, u8 layout = order + 2 · shift + 16 · bitmap, and, of gaps, varint symbols;
+ * then the values, always in row-major order. Positions are numbered along the matrix view: row-major where order is 0,
+ * column-major where it is 1. They are stored as
+ *   gaps    from each entry to the next, less one: its low `shift` bits in a stream of their own (below), the rest as a
+ *           symbol; 255 stands for "255 << shift further on, no entry yet". The first gap counts from position −1.
+ *   bitmap  ⌈count / 8⌉ symbols, least bit first.
+ * Streams: the symbols, alphabet 256; the low bits, alphabet 2^shift, nonzeros of them, where shift is not 0. */
+#include <stdio.h>
+
+#include "repr/sparse_positions.h"
+
+static void release(mcl_repr *repr) {
+  mcl_sparse *sparse = (mcl_sparse *)repr;
+  mcl_free(repr->ctx, sparse->column);
+  mcl_free(repr->ctx, sparse->row_start);
+  mcl_repr_release(sparse->values);
+}
+
+static mcl_status decode(const mcl_repr *repr, int64_t first, int64_t rows, float *out) {
+  const mcl_sparse *sparse = (const mcl_sparse *)repr;
+  int64_t cols = mcl_shape_cols(repr->shape);
+  uint32_t begin = sparse->row_start[first], end = sparse->row_start[first + rows];
+  memset(out, 0, (size_t)(rows * cols) * sizeof(float));
+  if (begin == end) return MCL_OK;
+  float *values;
+  MCL_TRY(mcl_alloc_array(repr->ctx, end - begin, sizeof(float), &values));
+  mcl_status status = mcl_repr_decode(sparse->values, begin, end - begin, values);
+  for (int64_t r = first; r < first + rows && !status; r++) {
+    float *row = out + (r - first) * cols;
+    for (uint32_t k = sparse->row_start[r]; k < sparse->row_start[r + 1]; k++)
+      row[sparse->column[k]] = values[k - begin];
+  }
+  mcl_free(repr->ctx, values);
+  return status;
+}
+
+/* ---- y = x · Wᵀ. The batch is the inner loop, over x transposed; scratch holds the values, xᵀ, and yᵀ. ---- */
+
+typedef struct product {
+  const mcl_sparse *sparse;
+  const float *values, *x; /* x[cols, batch] */
+  float *y;                /* [rows, batch] */
+  int64_t batch;
+} product;
+
+enum { PRODUCT_ROWS = 64 }; /* a chunk */
+
+static mcl_status product_chunk(void *arg, int64_t chunk, int worker) {
+  (void)worker;
+  const product *p = arg;
+  int64_t rows = mcl_shape_rows(p->sparse->base.shape), first = chunk * PRODUCT_ROWS;
+  int64_t end = first + PRODUCT_ROWS < rows ? first + PRODUCT_ROWS : rows;
+  for (int64_t r = first; r < end; r++) {
+    uint32_t k = p->sparse->row_start[r], stop = p->sparse->row_start[r + 1];
+    const uint32_t *column = p->sparse->column;
+    if (p->batch == 1) {
+      float sum = 0;
+      for (; k < stop; k++) sum += p->values[k] * p->x[column[k]];
+      p->y[r] = sum;
+      continue;
+    }
+    float *restrict y = p->y + r * p->batch;
+    memset(y, 0, (size_t)p->batch * sizeof(float));
+    for (; k < stop; k++) {
+      const float *restrict x = p->x + column[k] * p->batch;
+      float value = p->values[k];
+      for (int64_t b = 0; b < p->batch; b++) y[b] += value * x[b];
+    }
+  }
+  return MCL_OK;
+}
+
+static size_t round_up(size_t floats) { return (floats * sizeof(float) + 63) & ~(size_t)63; }
+
+static const float *stored_values(const mcl_sparse *sparse) { /* where they need no decode */
+  if (sparse->values->kind != &mcl_dense_kind) return NULL;
+  mcl_tensor *values = ((const mcl_dense *)sparse->values)->values;
+  return values->dtype == MCL_F32 ? mcl_tensor_f32(values) : NULL;
+}
+
+static size_t matmul_scratch(const mcl_repr *repr, int64_t batch) {
+  const mcl_sparse *sparse = (const mcl_sparse *)repr;
+  size_t size = stored_values(sparse) ? 0 : round_up((size_t)sparse->nonzeros);
+  if (batch == 1) return size;
+  return size + round_up((size_t)(mcl_shape_cols(repr->shape) * batch)) +
+         round_up((size_t)(mcl_shape_rows(repr->shape) * batch));
+}
+
+static void transpose(const float *from, int64_t rows, int64_t cols, float *to) {
+  for (int64_t block = 0; block < cols; block += 16)
+    for (int64_t i = 0; i < rows; i++)
+      for (int64_t j = block; j < block + 16 && j < cols; j++) to[j * rows + i] = from[i * cols + j];
+}
+
+static mcl_status matmul(const mcl_repr *repr, const float *x, int64_t batch, float *y, void *scratch) {
+  const mcl_sparse *sparse = (const mcl_sparse *)repr;
+  int64_t rows = mcl_shape_rows(repr->shape), cols = mcl_shape_cols(repr->shape);
+  uint8_t *rest = scratch;
+  product p = {.sparse = sparse, .values = stored_values(sparse), .x = x, .y = y, .batch = batch};
+  if (!p.values) {
+    MCL_TRY(mcl_repr_decode(sparse->values, 0, sparse->nonzeros, (float *)rest));
+    p.values = (const float *)rest;
+    rest += round_up((size_t)sparse->nonzeros);
+  }
+  if (batch > 1) {
+    transpose(x, batch, cols, (float *)rest);
+    p.x = (const float *)rest;
+    p.y = (float *)(rest + round_up((size_t)(cols * batch)));
+  }
+  int64_t chunks = (rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
+  mcl_status status = MCL_OK;
+  if (sparse->nonzeros * batch > 100000)
+    status = mcl_parallel(repr->ctx, chunks, product_chunk, &p);
+  else
+    for (int64_t chunk = 0; chunk < chunks; chunk++) product_chunk(&p, chunk, 0);
+  if (batch > 1 && !status) transpose(p.y, rows, batch, y);
+  return status;
+}
+
+/* ---- Reading ---- */
+
+static mcl_status read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out) {
+  int64_t count;
+  uint64_t nonzeros;
+  MCL_TRY(mcl_shape_count(reader->ctx, shape, &count));
+  uint64_t most = (uint64_t)count < UINT32_MAX ? (uint64_t)count : UINT32_MAX;
+  MCL_TRY(mcl_read_count(&reader->header, most, "the number of nonzeros", &nonzeros));
+  if (mcl_shape_cols(shape) > UINT32_MAX || mcl_shape_rows(shape) > UINT32_MAX)
+    return mcl_fail(reader->ctx, MCL_ERROR_FORMAT, "%s: a sparse weight of more than 2^32 rows or columns",
+                    reader->header.what);
+  MCL_TRY(mcl_repr_new(reader->ctx, &mcl_sparse_kind, shape, out));
+  mcl_sparse *sparse = (mcl_sparse *)*out;
+  sparse->nonzeros = (int64_t)nonzeros;
+  mcl_status status = mcl_sparse_read_positions(reader, sparse);
+  if (!status) status = mcl_repr_read(reader, mcl_shape_1(sparse->nonzeros), &sparse->values);
+  if (status) {
+    mcl_repr_release(*out);
+    *out = NULL;
+  }
+  return status;
+}
+
+static int parts(const mcl_repr *repr, const mcl_repr **part) {
+  if (part) part[0] = ((const mcl_sparse *)repr)->values;
+  return 1;
+}
+
+static void text(const mcl_repr *repr, char *out, size_t size) {
+  const mcl_sparse *sparse = (const mcl_sparse *)repr;
+  double density = repr->count ? 100.0 * (double)sparse->nonzeros / (double)repr->count : 0;
+  char values[96];
+  mcl_repr_text(sparse->values, values, sizeof values);
+  if (!strcmp(values, "dense f32"))
+    snprintf(out, size, "sparse %.1f %%", density);
+  else
+    snprintf(out, size, "sparse %.1f %% of (%s)", density, values);
+}
+
+const mcl_repr_kind mcl_sparse_kind = {.id = 2,
+                                       .name = "sparse",
+                                       .size = sizeof(mcl_sparse),
+                                       .release = release,
+                                       .decode = decode,
+                                       .matmul = matmul,
+                                       .matmul_scratch = matmul_scratch,
+                                       .read = read,
+                                       .parts = parts,
+                                       .text = text};
