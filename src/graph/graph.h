@@ -151,14 +151,19 @@ int64_t mcl_model_multiply_adds(const mcl_model *model);                 /* an i
 /* ---- Sessions: a plan for one batch size. Inference (session.c): one arena by lifetimes, and nothing is allocated by
  * a run. Training (session_grad.c, the engine's): all values are kept, and each has a gradient where one is wanted. ---- */
 
+/* A session sees the weights as they were when it was made. Of each it takes the quickest form: dense values in place
+ * where the model has them, the compressed form where a product from it is quicker, else values decoded once. */
 size_t mcl_session_arena(const mcl_session *session); /* bytes of values and workspace */
+/* A run of the first `rows` ≤ batch of the inputs: a short last batch. */
+mcl_status mcl_session_run_rows(mcl_session *session, int64_t rows);
 
 typedef struct mcl_training_session mcl_training_session;
 
 mcl_status mcl_training_session_new(mcl_model *model, int64_t batch, mcl_training_session **out);
 /* The same, with gradients of the model's inputs besides. */
 mcl_status mcl_training_session_new_full(mcl_model *model, int64_t batch, mcl_training_session **out);
-void mcl_training_session_free(mcl_training_session *s); /* NULL is fine */
+void mcl_training_session_free(mcl_training_session *s);                    /* NULL is fine */
+void mcl_training_session_set_seed(mcl_training_session *s, uint64_t seed); /* of dropout; preset: the context's */
 float *mcl_training_session_input(mcl_training_session *s, int index);
 const float *mcl_training_session_output(mcl_training_session *s, int index);
 float *mcl_training_session_output_gradient(mcl_training_session *s, int index); /* to be filled before backward */
@@ -169,7 +174,7 @@ float *mcl_training_session_weight(mcl_training_session *s, int weight);
 float *mcl_training_session_weight_gradient(mcl_training_session *s, int weight); /* NULL for states and unused ones */
 /* Any value of the graph as the last forward left it, by its index in model->values. */
 const mcl_operand *mcl_training_session_value(const mcl_training_session *s, int value);
-/* rows ≤ batch: a short last batch. `step` feeds dropout; training false: as in inference (batch norm, dropout), though
+/* rows ≤ batch: a short last batch, of which only these rows of values and gradients are used. `step` feeds dropout; training false: as in inference (batch norm, dropout), though
  * backward may still follow. */
 mcl_status mcl_training_session_forward(mcl_training_session *s, int64_t rows, uint64_t step, bool training);
 mcl_status mcl_training_session_backward(mcl_training_session *s);

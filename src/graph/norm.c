@@ -35,7 +35,7 @@ mcl_channels mcl_batch_norm_of(const mcl_op_call *call) {
       .images = shape.dim[0], .channels = shape.dim[1], .plane = mcl_dims_count(shape, 2, shape.rank), .grain = 1};
   if (c.plane < MCL_CHANNEL_BLOCK) c.grain = MCL_CHANNEL_BLOCK; /* short planes: several, so that lines are shared */
   c.mean = call->workspace;
-  c.inverse = c.mean + c.channels;
+  c.inverse = c.mean ? c.mean + c.channels : NULL;
   return c;
 }
 
@@ -131,7 +131,7 @@ mcl_norm_rows mcl_layer_norm_of(const mcl_op_call *call) {
   mcl_norm_rows rows = {.rows = mcl_dims_count(shape, 0, at), .width = mcl_dims_count(shape, at, shape.rank)};
   rows.grain = mcl_max_i64(1, MCL_ELEMENT_CHUNK / rows.width);
   rows.mean = call->workspace;
-  rows.inverse = rows.mean + rows.rows;
+  rows.inverse = rows.mean ? rows.mean + rows.rows : NULL;
   return rows;
 }
 
