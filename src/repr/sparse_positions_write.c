@@ -1,5 +1,5 @@
 /* Writes the positions of a sparse representation in the smallest of the layouts that sparse.c describes: both orders,
- * as a bitmap, and as gaps with more and more low bits split off for as long as that makes them smaller. Column-major is
+ * as a bitmap, and as gaps with more and more low bits split off, up to their mean. Column-major is
  * much smaller where whole inputs are dead, as at the border of images. All sizes are exact, so the choice is the best. */
 #include "repr/sparse_positions.h"
 #include "repr/trained.h"
@@ -88,14 +88,13 @@ static mcl_stream low_of(const layout *l) {
 }
 
 /* Measures `candidate`, and keeps or frees it. */
-static mcl_status consider(search *s, layout *candidate, size_t *size) {
+static mcl_status consider(search *s, layout *candidate) {
   mcl_stream symbols = symbols_of(candidate), low = low_of(candidate);
   size_t coded = 0, more = 0;
   mcl_status status = mcl_repr_stream_size(s->writer, &symbols, &coded);
   if (!status && candidate->low) status = mcl_repr_stream_size(s->writer, &low, &more);
   candidate->size = coded + more + (candidate->low ? 2 : 0); /* a second stream costs its place in the directory */
   for (size_t n = candidate->count; n && !(candidate->flags & MCL_SPARSE_BITMAP); n >>= 7) candidate->size++;
-  *size = candidate->size;
   if (!status && (!s->best.symbols || candidate->size < s->best.size)) {
     free_layout(s->writer->ctx, &s->best);
     s->best = *candidate;
@@ -106,25 +105,21 @@ static mcl_status consider(search *s, layout *candidate, size_t *size) {
 }
 
 static mcl_status try_order(search *s, int order) {
-  size_t before = SIZE_MAX;
-  for (int shift = 0; shift < 8; shift++) {
+  int64_t mean_gap = s->sparse->base.count / s->sparse->nonzeros;
+  for (int shift = 0; shift < 8 && (shift == 0 || 1 << shift <= mean_gap); shift++) {
     MCL_TRY(mcl_check_cancel(s->writer->ctx));
     layout candidate;
-    size_t size;
     mcl_status status = make_gaps(s, order, shift, &candidate);
     if (status) {
       free_layout(s->writer->ctx, &candidate);
       return status;
     }
-    MCL_TRY(consider(s, &candidate, &size));
-    if (shift && size > before) break;
-    before = size;
+    MCL_TRY(consider(s, &candidate));
   }
   if (s->sparse->base.count / 16 > s->sparse->nonzeros) return MCL_OK; /* a byte of the bitmap takes a bit at least */
   layout candidate;
-  size_t size;
   MCL_TRY(make_bitmap(s, order, &candidate));
-  return consider(s, &candidate, &size);
+  return consider(s, &candidate);
 }
 
 static mcl_status write_best(const search *s) {
