@@ -1,0 +1,42 @@
+#!/bin/sh
+# What `cmake --install` lays down can be built against: with pkg-config and with CMake, the runtime alone and the engine.
+set -eu
+source=$(cd "$(dirname "$0")/../.." && pwd)
+MCL_BUILD=$(realpath "$MCL_BUILD")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cmake --install "$MCL_BUILD" --prefix "$work/prefix" >/dev/null
+test -x "$work/prefix/bin/mcl"
+"$work/prefix/bin/mcl" --version
+test -e "$work/prefix/include/mcl/mcl.h" && test -e "$work/prefix/include/mcl/mcl_runtime.h"
+
+# pkg-config: classify.c needs the runtime alone
+packages=$(dirname "$(find "$work/prefix" -name mcl_runtime.pc)")
+flags=$(PKG_CONFIG_PATH=$packages pkg-config --cflags --libs mcl_runtime)
+# shellcheck disable=SC2086 # one word a flag
+cc "$source/examples/classify.c" $flags -o "$work/classify"
+if ldd "$work/classify" | grep -E 'lua|blas|lapack'; then echo "the runtime brings in the engine's libraries"; exit 1; fi
+
+# CMake: both targets
+mkdir "$work/client"
+cat >"$work/client/CMakeLists.txt" <<'CMAKE'
+cmake_minimum_required(VERSION 3.25)
+project(client C)
+find_package(mcl 0.1 REQUIRED)
+add_executable(classify CLASSIFY)
+target_link_libraries(classify PRIVATE mcl::mcl_runtime)
+add_executable(host HOST)
+target_link_libraries(host PRIVATE mcl::mcl)
+CMAKE
+sed -i "s|CLASSIFY|$source/examples/classify.c|; s|HOST|$source/examples/host.c|" "$work/client/CMakeLists.txt"
+cmake -S "$work/client" -B "$work/client/build" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
+cmake --build "$work/client/build" >/dev/null
+test -x "$work/client/build/host" && test -x "$work/client/build/classify"
+
+# The Lua module under a stock lua5.4
+LUA_CPATH="$(dirname "$(find "$work/prefix" -name mcl.so)")/?.so;;" lua5.4 -e 'local mcl = require "mcl"; print(mcl.version)'
+
+# The runtime builds alone, with no engine library at hand
+cmake -S "$source" -B "$work/runtime" -DMCL_RUNTIME_ONLY=ON -DMCL_WITH_ZSTD=OFF -DCMAKE_BUILD_TYPE=Release >/dev/null
+cmake --build "$work/runtime" -j2 >/dev/null
+cc "$source/examples/classify.c" -I"$source/include" "$work/runtime/libmcl_runtime.a" -lm -lpthread -o "$work/alone"
