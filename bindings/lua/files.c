@@ -1,0 +1,220 @@
+/* Files: arrays in and out, artifacts inspected and verified, whole files written atomically. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "artifact/artifact.h"
+#include "base/file.h"
+#include "formats/formats.h"
+#include "lua/binding.h"
+
+static const char *path_argument(lua_State *L, int arg, const char *what) {
+  mcl_lua_need_files(L, what);
+  return mcl_lua_string(L, arg, "path");
+}
+
+/* ---- Arrays ---- */
+
+static int npy_load(lua_State *L) {
+  const char *path = path_argument(L, 1, "npy_load");
+  mcl_context *ctx = mcl_lua_ctx(L);
+  mcl_lua_check(L, mcl_npy_load(ctx, path, mcl_lua_push_tensor(L)));
+  return 1;
+}
+
+static int npy_save(lua_State *L) {
+  const char *path = path_argument(L, 1, "npy_save");
+  mcl_lua_check(L, mcl_npy_save(mcl_lua_tensor(L, 2), path));
+  return 0;
+}
+
+static int idx_load(lua_State *L) {
+  const char *path = path_argument(L, 1, "idx_load");
+  mcl_context *ctx = mcl_lua_ctx(L);
+  mcl_lua_check(L, mcl_idx_load(ctx, path, mcl_lua_push_tensor(L)));
+  return 1;
+}
+
+typedef struct named_list {
+  mcl_named_tensor *items;
+  int count;
+} named_list;
+
+static int push_named(lua_State *L) {
+  named_list *list = lua_touserdata(L, 1);
+  lua_createtable(L, 0, list->count);
+  for (int i = 0; i < list->count; i++) {
+    mcl_tensor **box = mcl_lua_push_tensor(L);
+    *box = mcl_tensor_retain(list->items[i].tensor);
+    lua_setfield(L, -2, list->items[i].name);
+  }
+  return 1;
+}
+
+/* npz_load(path) -> {name = tensor, …} */
+static int npz_load(lua_State *L) {
+  const char *path = path_argument(L, 1, "npz_load");
+  mcl_context *ctx = mcl_lua_ctx(L);
+  named_list list = {0};
+  mcl_lua_check(L, mcl_npz_load(ctx, path, &list.items, &list.count));
+  lua_pushcfunction(L, push_named); /* light: never fails */
+  lua_pushlightuserdata(L, &list);
+  int status = lua_pcall(L, 1, 1, 0);
+  mcl_tensor_list_free(ctx, list.items, list.count);
+  return status ? lua_error(L) : 1;
+}
+
+static int compare_named(const void *a, const void *b) {
+  return strcmp(((const mcl_named_tensor *)a)->name, ((const mcl_named_tensor *)b)->name);
+}
+
+/* npz_save(path, {name = tensor, …}[, compress]); in the order of the names, so that the file's bytes are fixed */
+static int npz_save(lua_State *L) {
+  const char *path = path_argument(L, 1, "npz_save");
+  luaL_checktype(L, 2, LUA_TTABLE);
+  int count = 0;
+  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) count++;
+  mcl_named_tensor *list = lua_newuserdatauv(L, sizeof *list * (size_t)(count + 1), 0);
+  lua_newtable(L); /* keeps values that were evaluated here */
+  int kept = lua_gettop(L), i = 0;
+  for (lua_pushnil(L); lua_next(L, 2); i++) {
+    const char *name = mcl_lua_string(L, -2, "name");
+    list[i] = (mcl_named_tensor){(char *)(uintptr_t)name, mcl_lua_tensor(L, -1)};
+    lua_rawseti(L, kept, i + 1);
+  }
+  qsort(list, (size_t)count, sizeof *list, compare_named);
+  mcl_lua_check(L, mcl_npz_save(mcl_lua_ctx(L), path, list, count, lua_toboolean(L, 3)));
+  return 0;
+}
+
+/* ---- Artifacts ---- */
+
+static void set_integer(lua_State *L, const char *key, int64_t value) {
+  lua_pushinteger(L, value);
+  lua_setfield(L, -2, key);
+}
+
+static void set_string(lua_State *L, const char *key, const char *value) {
+  if (!value) return;
+  lua_pushstring(L, value);
+  lua_setfield(L, -2, key);
+}
+
+/* One entry of `layers`, with the keys that the command line promises. */
+static void push_inspected(lua_State *L, const mcl_artifact_weight *weight) {
+  double count = (double)weight->dense_bytes / 4;
+  lua_newtable(L);
+  set_string(L, "name", weight->name);
+  set_string(L, "node", weight->node);
+  set_string(L, "op", weight->op);
+  set_string(L, "coder", weight->coder);
+  set_string(L, "representation", weight->representation);
+  mcl_lua_push_shape(L, weight->shape);
+  lua_setfield(L, -2, "shape");
+  lua_pushnumber(L, count > 0 ? (double)weight->nonzeros / count : 1);
+  lua_setfield(L, -2, "density");
+  lua_pushnumber(L, count > 0 ? 8 * (double)weight->coded_bytes / count : 0);
+  lua_setfield(L, -2, "bits");
+  lua_createtable(L, 0, 4);
+  set_integer(L, "dense", (int64_t)weight->dense_bytes);
+  set_integer(L, "packed", (int64_t)weight->packed_bytes);
+  set_integer(L, "coded", (int64_t)weight->coded_bytes);
+  set_integer(L, "file", (int64_t)weight->file_bytes);
+  lua_setfield(L, -2, "bytes");
+}
+
+static int push_info(lua_State *L) {
+  const mcl_artifact_info *info = lua_touserdata(L, 1);
+  lua_newtable(L);
+  set_integer(L, "bytes", (int64_t)info->bytes);
+  set_integer(L, "dense_bytes", (int64_t)info->dense_bytes);
+  set_integer(L, "overhead_bytes", (int64_t)info->overhead_bytes);
+  set_integer(L, "parameters", info->parameters);
+  set_integer(L, "alignment", info->alignment);
+  lua_pushfstring(L, "%d.%d", info->version_major, info->version_minor);
+  lua_setfield(L, -2, "version");
+  lua_pushboolean(L, info->zstd_wrapped);
+  lua_setfield(L, -2, "zstd");
+  lua_pushnumber(L, info->bytes ? (double)info->dense_bytes / (double)info->bytes : 0);
+  lua_setfield(L, -2, "ratio");
+  lua_createtable(L, info->weights, 0);
+  for (int i = 0; i < info->weights; i++) {
+    push_inspected(L, &info->weight[i]);
+    lua_rawseti(L, -2, i + 1);
+  }
+  lua_setfield(L, -2, "layers");
+  return 1;
+}
+
+static int inspect(lua_State *L) {
+  const char *path = path_argument(L, 1, "inspect");
+  mcl_context *ctx = mcl_lua_ctx(L);
+  mcl_artifact_info *info;
+  lua_pushcfunction(L, push_info);
+  mcl_lua_check(L, mcl_artifact_inspect(ctx, path, &info));
+  lua_pushlightuserdata(L, info);
+  int status = lua_pcall(L, 1, 1, 0);
+  mcl_artifact_info_free(ctx, info);
+  return status ? lua_error(L) : 1;
+}
+
+static int verify(lua_State *L) {
+  const char *path = path_argument(L, 1, "verify");
+  mcl_lua_check(L, mcl_artifact_verify(mcl_lua_ctx(L), path));
+  return 0;
+}
+
+/* ---- Plain files ---- */
+
+/* write_file(path, text): whole or not at all */
+static int write_file(lua_State *L) {
+  const char *path = path_argument(L, 1, "write_file");
+  size_t size;
+  mcl_lua_string(L, 2, "text");
+  const char *text = lua_tolstring(L, 2, &size);
+  mcl_lua_check(L, mcl_file_save(mcl_lua_ctx(L), path, text, size));
+  return 0;
+}
+
+/* hash(text) or hash(tensor) -> 16 hexadecimal digits, XXH3-64 */
+static int hash(lua_State *L) {
+  char digits[24];
+  size_t size;
+  const void *data;
+  if (lua_type(L, 1) == LUA_TSTRING) {
+    data = lua_tolstring(L, 1, &size);
+  } else {
+    mcl_tensor *t = mcl_lua_tensor(L, 1);
+    data = t->data;
+    size = (size_t)t->count * mcl_dtype_size(t->dtype);
+  }
+  snprintf(digits, sizeof digits, "%016llx", (unsigned long long)mcl_hash(data, size));
+  lua_pushstring(L, digits);
+  return 1;
+}
+
+/* hash_file(path) -> the same over a file's bytes */
+static int hash_file(lua_State *L) {
+  const char *path = path_argument(L, 1, "hash_file");
+  char digits[24];
+  mcl_file_map *map;
+  mcl_lua_check(L, mcl_file_map_open(mcl_lua_ctx(L), path, &map));
+  snprintf(digits, sizeof digits, "%016llx", (unsigned long long)mcl_hash(map->data, map->size));
+  mcl_file_map_release(map);
+  lua_pushstring(L, digits);
+  return 1;
+}
+
+void mcl_lua_open_files(lua_State *L) {
+  static const luaL_Reg functions[] = {{"npy_load", npy_load},
+                                       {"npy_save", npy_save},
+                                       {"npz_load", npz_load},
+                                       {"npz_save", npz_save},
+                                       {"idx_load", idx_load},
+                                       {"inspect", inspect},
+                                       {"verify", verify},
+                                       {"write_file", write_file},
+                                       {"hash", hash},
+                                       {"hash_file", hash_file},
+                                       {NULL, NULL}};
+  luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,272 @@
+/* JSON: read by jansson; written here, because reports want keys in a fixed order and the shortest digits that give the
+ * same number back. A table with elements 1 … n is an array, any other an object with sorted keys; an empty table is an
+ * object unless core.json_array marked it. NaN and infinities, which JSON lacks, are written as null. */
+#include <jansson.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lua/binding.h"
+
+#define MOST_DEPTH 100
+
+static const char array_key; /* its address names the marking metatable in the registry */
+
+/* ---- Writing ---- */
+
+/* Text that grows in a userdata at stack index HOLDER, so that a Lua error leaks nothing. */
+typedef struct json_text {
+  lua_State *L;
+  char *data;
+  size_t size, capacity;
+  int indent; /* spaces a level; 0: one line */
+} json_text;
+
+#define HOLDER 3
+
+static void add(json_text *out, const char *text, size_t size) {
+  if (size > out->capacity - out->size) {
+    size_t capacity = 2 * out->capacity + size + 256;
+    char *data = lua_newuserdatauv(out->L, capacity, 0);
+    if (out->size) memcpy(data, out->data, out->size);
+    lua_replace(out->L, HOLDER);
+    out->data = data;
+    out->capacity = capacity;
+  }
+  memcpy(out->data + out->size, text, size);
+  out->size += size;
+}
+
+static void add_text(json_text *out, const char *text) { add(out, text, strlen(text)); }
+
+static void add_string(json_text *out, const char *text, size_t size) {
+  add_text(out, "\"");
+  for (size_t i = 0; i < size; i++) {
+    unsigned char c = (unsigned char)text[i];
+    char escaped[8];
+    if (c == '"' || c == '\\')
+      snprintf(escaped, sizeof escaped, "\\%c", c);
+    else if (c == '\n')
+      snprintf(escaped, sizeof escaped, "\\n");
+    else if (c < 0x20 || c == 0x7f)
+      snprintf(escaped, sizeof escaped, "\\u%04x", c);
+    else {
+      add(out, text + i, 1);
+      continue;
+    }
+    add_text(out, escaped);
+  }
+  add_text(out, "\"");
+}
+
+static void add_number(json_text *out, double value) {
+  char text[40];
+  if (!isfinite(value)) {
+    add_text(out, "null");
+    return;
+  }
+  for (int digits = 1; digits <= 17; digits++) { /* the fewest that give the same number back */
+    snprintf(text, sizeof text, "%.*g", digits, value);
+    if (strtod(text, NULL) == value) break;
+  }
+  add_text(out, text);
+}
+
+static void add_break(json_text *out, int depth) {
+  if (!out->indent) return;
+  add_text(out, "\n");
+  for (int i = 0; i < depth * out->indent; i++) add_text(out, " ");
+}
+
+static bool is_array(lua_State *L, int table) {
+  if (lua_getmetatable(L, table)) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
+    bool marked = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    if (marked) return true;
+  }
+  lua_Unsigned length = lua_rawlen(L, table), count = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) count++;
+  return count > 0 && count == length;
+}
+
+static int compare_names(const void *a, const void *b) {
+  return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The table's keys, sorted, in a userdata that is pushed. */
+static const char **push_sorted_keys(lua_State *L, int table, size_t *count) {
+  size_t i = 0;
+  *count = 0;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) ++*count;
+  const char **names = lua_newuserdatauv(L, (*count + 1) * sizeof *names, 0);
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING)
+      mcl_lua_fail(L, "json: keys are strings, or 1 … n without gaps; got a %s", luaL_typename(L, -2));
+    names[i++] = lua_tostring(L, -2); /* the table keeps it */
+  }
+  qsort(names, *count, sizeof *names, compare_names);
+  return names;
+}
+
+static void add_value(json_text *out, int depth); /* of the value on the top, which is popped */
+
+static void add_array(json_text *out, int table, int depth) {
+  lua_Unsigned length = lua_rawlen(out->L, table);
+  add_text(out, "[");
+  for (lua_Unsigned i = 1; i <= length; i++) {
+    if (i > 1) add_text(out, ",");
+    add_break(out, depth + 1);
+    lua_rawgeti(out->L, table, (lua_Integer)i);
+    add_value(out, depth + 1);
+  }
+  if (length) add_break(out, depth);
+  add_text(out, "]");
+}
+
+static void add_object(json_text *out, int table, int depth) {
+  size_t count;
+  const char **names = push_sorted_keys(out->L, table, &count);
+  add_text(out, "{");
+  for (size_t i = 0; i < count; i++) {
+    if (i) add_text(out, ",");
+    add_break(out, depth + 1);
+    add_string(out, names[i], strlen(names[i]));
+    add_text(out, out->indent ? ": " : ":");
+    lua_getfield(out->L, table, names[i]);
+    add_value(out, depth + 1);
+  }
+  if (count) add_break(out, depth);
+  add_text(out, "}");
+}
+
+static void add_value(json_text *out, int depth) {
+  lua_State *L = out->L;
+  int at = lua_gettop(L);
+  size_t size;
+  const char *text;
+  luaL_checkstack(L, 8, "json");
+  if (depth > MOST_DEPTH) mcl_lua_fail(L, "json: nested deeper than %d; does a table hold itself?", MOST_DEPTH);
+  switch (lua_type(L, at)) {
+  case LUA_TNIL:
+    add_text(out, "null");
+    break;
+  case LUA_TBOOLEAN:
+    add_text(out, lua_toboolean(L, at) ? "true" : "false");
+    break;
+  case LUA_TNUMBER:
+    if (lua_isinteger(L, at)) {
+      char digits[32];
+      snprintf(digits, sizeof digits, "%lld", (long long)lua_tointeger(L, at));
+      add_text(out, digits);
+    } else {
+      add_number(out, lua_tonumber(L, at));
+    }
+    break;
+  case LUA_TSTRING:
+    text = lua_tolstring(L, at, &size);
+    add_string(out, text, size);
+    break;
+  case LUA_TTABLE:
+    if (is_array(L, at))
+      add_array(out, at, depth);
+    else
+      add_object(out, at, depth);
+    break;
+  default:
+    mcl_lua_fail(L, "json: a %s has no JSON form", mcl_lua_type_name(L, at));
+  }
+  lua_settop(L, at - 1);
+}
+
+/* core.json_encode(value[, indent]) */
+static int encode(lua_State *L) {
+  luaL_checkany(L, 1);
+  lua_settop(L, HOLDER);
+  json_text out = {.L = L, .indent = lua_isnil(L, 2) ? 0 : (int)mcl_lua_integer(L, 2, "indent", 0, 8)};
+  lua_pushvalue(L, 1);
+  add_value(&out, 0);
+  lua_pushlstring(L, out.data, out.size);
+  return 1;
+}
+
+/* core.json_array(t): t, to be written as an array even when it is empty */
+static int mark_array(lua_State *L) {
+  luaL_checktype(L, 1, LUA_TTABLE);
+  lua_settop(L, 1);
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
+  lua_setmetatable(L, 1);
+  return 1;
+}
+
+/* ---- Reading ---- */
+
+static void push_json(lua_State *L, json_t *value, int depth) {
+  luaL_checkstack(L, 8, "json");
+  if (depth > MOST_DEPTH) luaL_error(L, "json: nested deeper than %d", MOST_DEPTH);
+  switch (json_typeof(value)) {
+  case JSON_OBJECT: {
+    const char *key;
+    json_t *field;
+    lua_newtable(L);
+    json_object_foreach(value, key, field) {
+      push_json(L, field, depth + 1);
+      lua_setfield(L, -2, key);
+    }
+    break;
+  }
+  case JSON_ARRAY:
+    lua_createtable(L, (int)json_array_size(value), 0);
+    for (size_t i = 0; i < json_array_size(value); i++) {
+      push_json(L, json_array_get(value, i), depth + 1);
+      lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
+    lua_setmetatable(L, -2);
+    break;
+  case JSON_STRING:
+    lua_pushlstring(L, json_string_value(value), json_string_length(value));
+    break;
+  case JSON_INTEGER:
+    lua_pushinteger(L, json_integer_value(value));
+    break;
+  case JSON_REAL:
+    lua_pushnumber(L, json_real_value(value));
+    break;
+  case JSON_TRUE:
+  case JSON_FALSE:
+    lua_pushboolean(L, json_is_true(value));
+    break;
+  default:
+    lua_pushnil(L); /* null: the key is absent */
+  }
+}
+
+static int push_protected(lua_State *L) {
+  push_json(L, lua_touserdata(L, 1), 0);
+  return 1;
+}
+
+/* core.json_decode(text); null becomes nil */
+static int decode(lua_State *L) {
+  size_t size;
+  json_error_t error;
+  mcl_lua_string(L, 1, "text");
+  const char *text = lua_tolstring(L, 1, &size);
+  lua_pushcfunction(L, push_protected);
+  json_t *value = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+  if (!value) return mcl_lua_fail(L, "json: line %d, column %d: %s", error.line, error.column, error.text);
+  lua_pushlightuserdata(L, value);
+  int status = lua_pcall(L, 1, 1, 0);
+  json_decref(value);
+  return status ? lua_error(L) : 1;
+}
+
+void mcl_lua_open_json(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"json_encode", encode}, {"json_decode", decode}, {"json_array", mark_array}, {NULL, NULL}};
+  lua_newtable(L);
+  lua_rawsetp(L, LUA_REGISTRYINDEX, &array_key);
+  luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,177 @@
+/* Making tensors: from nested tables, zeros, ones, a range, random numbers. */
+#include "lua/binding.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/random.h"
+#include "base/threads.h"
+
+/* ---- From nested tables ---- */
+
+/* The shape that the first elements show; checked against all others while filling. */
+static mcl_shape nested_shape(lua_State *L, int arg) {
+  mcl_shape shape = {0};
+  lua_pushvalue(L, arg);
+  while (lua_istable(L, -1)) {
+    if (shape.rank == MCL_MAX_RANK) mcl_lua_fail(L, "tensor: nested deeper than %d", MCL_MAX_RANK);
+    shape.dim[shape.rank++] = luaL_len(L, -1);
+    lua_geti(L, -1, 1);
+    lua_remove(L, -2);
+  }
+  lua_pop(L, 1);
+  return shape;
+}
+
+static void fill_nested(lua_State *L, mcl_shape shape, int axis, double **at) {
+  if (axis == shape.rank) {
+    if (lua_isboolean(L, -1))
+      *(*at)++ = lua_toboolean(L, -1);
+    else if (lua_type(L, -1) == LUA_TNUMBER)
+      *(*at)++ = lua_tonumber(L, -1);
+    else
+      mcl_lua_fail(L, "tensor: a number is wanted as an element, got %s", mcl_lua_type_name(L, -1));
+    return;
+  }
+  if (!lua_istable(L, -1) || luaL_len(L, -1) != shape.dim[axis])
+    mcl_lua_fail(L, "tensor: rows differ in length: %lld are wanted along axis %d", (long long)shape.dim[axis],
+                 axis + 1);
+  luaL_checkstack(L, 4, "nested tables");
+  for (int64_t i = 1; i <= shape.dim[axis]; i++) {
+    lua_geti(L, -1, i);
+    fill_nested(L, shape, axis + 1, at);
+    lua_pop(L, 1);
+  }
+}
+
+static int new_tensor(lua_State *L) {
+  lua_settop(L, 2);
+  mcl_context *ctx = mcl_lua_ctx(L);
+  mcl_dtype dtype = lua_isnil(L, 2) ? MCL_F32 : mcl_lua_dtype(L, 2);
+  if (lua_isuserdata(L, 1)) {
+    mcl_tensor *t = mcl_lua_tensor(L, 1);
+    mcl_lua_check(L, mcl_tensor_convert(t, lua_isnil(L, 2) ? t->dtype : dtype, mcl_lua_push_tensor(L)));
+    return 1;
+  }
+  if (!lua_istable(L, 1) && lua_type(L, 1) != LUA_TNUMBER) mcl_lua_bad(L, 1, "a table of numbers");
+  mcl_shape shape = nested_shape(L, 1);
+  mcl_tensor **wide = mcl_lua_push_tensor(L), **out = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, mcl_tensor_new(ctx, MCL_F64, shape, wide));
+  double *at = (*wide)->data;
+  lua_pushvalue(L, 1);
+  fill_nested(L, shape, 0, &at);
+  lua_pop(L, 1);
+  mcl_lua_check(L, mcl_tensor_convert(*wide, dtype, out));
+  return 1;
+}
+
+/* ---- Filled ---- */
+
+static mcl_tensor **push_filled(lua_State *L, double value) {
+  mcl_shape shape = mcl_lua_shape(L, 1);
+  mcl_dtype dtype = lua_isnoneornil(L, 2) ? MCL_F32 : mcl_lua_dtype(L, 2);
+  mcl_context *ctx = mcl_lua_ctx(L);
+  mcl_tensor **out = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, mcl_tensor_new(ctx, dtype, shape, out));
+  if (value == 0) return out;
+  size_t size = mcl_dtype_size(dtype);
+  uint8_t element[8], *data = (*out)->data;
+  mcl_convert(MCL_F64, &value, dtype, element, 1);
+  for (int64_t i = 0; i < (*out)->count; i++) memcpy(data + (size_t)i * size, element, size);
+  return out;
+}
+
+static int zeros(lua_State *L) {
+  push_filled(L, 0);
+  return 1;
+}
+
+static int ones(lua_State *L) {
+  push_filled(L, 1);
+  return 1;
+}
+
+static int full(lua_State *L) {
+  double value = mcl_lua_number(L, 2, "value", -HUGE_VAL, HUGE_VAL);
+  lua_remove(L, 2);
+  push_filled(L, value);
+  return 1;
+}
+
+/* 1, 2 … n; or first … last by step. */
+static int arange(lua_State *L) {
+  double first = lua_gettop(L) > 1 ? mcl_lua_number(L, 1, "first", -1e15, 1e15) : 1;
+  double last = mcl_lua_number(L, lua_gettop(L) > 1 ? 2 : 1, "last", -1e15, 1e15);
+  double step = lua_isnoneornil(L, 3) ? 1 : mcl_lua_number(L, 3, "step", -1e15, 1e15);
+  if (step == 0) mcl_lua_fail(L, "arange: the step is zero");
+  double count = floor((last - first) / step + 1e-9) + 1;
+  mcl_context *ctx = mcl_lua_ctx(L);
+  mcl_tensor **out = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, mcl_tensor_new(ctx, MCL_F32, mcl_shape_1(count > 0 ? (int64_t)count : 0), out));
+  for (int64_t i = 0; i < (*out)->count; i++) mcl_tensor_f32(*out)[i] = (float)(first + (double)i * step);
+  return 1;
+}
+
+/* ---- Random ---- */
+
+#define RANDOM_CHUNK ((int64_t)1 << 16)
+
+typedef struct random_fill {
+  mcl_tensor *t;
+  mcl_random start;
+  bool normal;
+  float mean, scale;
+} random_fill;
+
+/* A chunk's numbers depend on its place alone, so the threads do not matter. */
+static mcl_status fill_chunk(void *arg, int64_t chunk, int worker) {
+  random_fill *fill = arg;
+  (void)worker;
+  int64_t first = chunk * RANDOM_CHUNK;
+  int64_t end = first + RANDOM_CHUNK < fill->t->count ? first + RANDOM_CHUNK : fill->t->count;
+  mcl_random random = fill->start;
+  random.counter = (uint64_t)first * 2; /* a normal number takes two draws */
+  MCL_TRY(mcl_check_cancel(fill->t->ctx));
+  for (int64_t i = first; i < end; i++) {
+    float value = fill->normal ? mcl_random_normal(&random) : mcl_random_uniform(&random);
+    mcl_tensor_f32(fill->t)[i] = fill->mean + fill->scale * value;
+  }
+  return MCL_OK;
+}
+
+static int random_tensor(lua_State *L) {
+  lua_settop(L, 2);
+  mcl_lua *lua = mcl_lua_of(L);
+  mcl_shape shape = mcl_lua_shape(L, 1);
+  if (lua_isnil(L, 2)) {
+    lua_newtable(L);
+    lua_replace(L, 2);
+  } else if (!lua_istable(L, 2)) {
+    mcl_lua_bad(L, 2, "a table such as {seed = 1, kind = \"normal\"}");
+  }
+  random_fill fill = {.scale = (float)mcl_lua_field_number(L, 2, "scale", 1, -1e30, 1e30),
+                      .mean = (float)mcl_lua_field_number(L, 2, "mean", 0, -1e30, 1e30)};
+  const char *kind = mcl_lua_field_string(L, 2, "kind", "uniform");
+  fill.normal = !strcmp(kind, "normal");
+  if (!fill.normal && strcmp(kind, "uniform"))
+    mcl_lua_fail(L, "random: kind \"%s\" is neither \"normal\" nor \"uniform\"", kind);
+  bool seeded = lua_getfield(L, 2, "seed") != LUA_TNIL;
+  uint64_t seed = seeded ? (uint64_t)mcl_lua_integer(L, -1, "seed", INT64_MIN, INT64_MAX) : mcl_context_seed(lua->ctx);
+  uint64_t stream = mcl_random_stream("tensor") + (seeded ? 0 : ++lua->random_calls);
+  fill.start = mcl_random_at(seed, stream);
+  mcl_tensor **out = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, mcl_tensor_new_raw(lua->ctx, MCL_F32, shape, out));
+  fill.t = *out;
+  int64_t chunks = (fill.t->count + RANDOM_CHUNK - 1) / RANDOM_CHUNK;
+  mcl_lua_check(L, mcl_parallel(lua->ctx, chunks, fill_chunk, &fill));
+  return 1;
+}
+
+void mcl_lua_open_tensor(lua_State *L) {
+  static const luaL_Reg functions[] = {
+      {"tensor", new_tensor}, {"zeros", zeros},          {"ones", ones}, {"full", full},
+      {"arange", arange},     {"random", random_tensor}, {NULL, NULL}};
+  mcl_lua_class_register(L, &mcl_lua_tensor_class);
+  mcl_lua_class_register(L, &mcl_lua_expression_class);
+  luaL_setfuncs(L, functions, 0);
+}
