@@ -32,7 +32,7 @@ static mcl_tensor *tensor_of(const mcl_trained_repr *t) { return ((const mcl_den
 
 static mcl_status bind(mcl_trained_repr *t) {
   if (tensor_of(t)->dtype != MCL_F32) return MCL_OK;
-  memcpy(t->dense, t->own.values, (size_t)t->own.count * sizeof(float));
+  if (t->dense != t->own.values) memcpy(t->dense, t->own.values, (size_t)t->own.count * sizeof(float));
   mcl_free(t->ctx, t->own_memory);
   t->own_memory = NULL;
   t->own.values = t->dense;
