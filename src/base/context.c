@@ -125,7 +125,10 @@ mcl_status mcl_fail_where(mcl_context *ctx, mcl_status status, const char *forma
 void mcl_context_cancel(mcl_context *ctx) { atomic_store_explicit(&ctx->cancel, true, memory_order_relaxed); }
 void mcl_context_resume(mcl_context *ctx) { atomic_store_explicit(&ctx->cancel, false, memory_order_relaxed); }
 
+void mcl_cancel_shield(mcl_context *ctx, bool on) { atomic_store(&ctx->shielded, on); }
+
 mcl_status mcl_check_cancel(mcl_context *ctx) {
+  if (atomic_load_explicit(&ctx->shielded, memory_order_relaxed)) return MCL_OK;
   if (ctx->options.cancelled && pthread_equal(pthread_self(), ctx->owner)) {
     uint64_t now = mcl_now_us();
     if (now >= ctx->next_ask_us) {

@@ -38,6 +38,8 @@ mcl_status mcl_strdup(mcl_context *ctx, const char *text, char **out);
 /* MCL_ERROR_CANCELLED once cancel was asked for. Cheap: call it in every loop that may pass 10 ms. The host's
  * callback is asked only from the thread that owns the context; workers see the flag. */
 mcl_status mcl_check_cancel(mcl_context *ctx);
+/* While on, mcl_check_cancel succeeds: for putting things back after a cancel, in a few milliseconds. */
+void mcl_cancel_shield(mcl_context *ctx, bool on);
 
 void mcl_log(mcl_context *ctx, mcl_log_level level, const char *format, ...) MCL_PRINTF(3, 4);
 void mcl_progress(mcl_context *ctx, const char *task, double done, double total, const char *unit);

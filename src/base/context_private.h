@@ -15,7 +15,7 @@ typedef enum mcl_slot { MCL_SLOT_MATMUL, MCL_SLOT_ELEMENTWISE, MCL_SLOT_ENGINE, 
 struct mcl_context {
   mcl_options options;
   int threads;
-  atomic_bool cancel;
+  atomic_bool cancel, shielded;
   uint64_t next_ask_us; /* when the host's cancelled callback is due again */
   uint64_t next_progress_us;
   pthread_t owner;
