@@ -123,7 +123,8 @@ typedef struct fitting {
   mcl_affine *affine;
   const float *values, *weights;
   bool minimise;
-  bool refit; /* of a representation in training: its scales are fitted to its codes */
+  bool refit;        /* of a representation in training: its scales are fitted to its codes */
+  bool keeps_scales; /* codes alone are made anew */
 } fitting;
 
 static int64_t group_at(const mcl_affine *affine, int64_t index, int64_t *count) {
@@ -215,9 +216,9 @@ static mcl_status run(fitting *f) {
   if (affine->base.count == 0) return MCL_OK;
   int64_t chunks = (affine->groups + GROUPS_CHUNK - 1) / GROUPS_CHUNK;
   bool small = affine->base.count < CODES_CHUNK && f->refit;
-  for (int64_t chunk = 0; small && chunk < chunks; chunk++) scale_chunk(f, chunk, 0);
-  if (!small) MCL_TRY(mcl_parallel(ctx, chunks, scale_chunk, f));
-  round_scales(affine);
+  for (int64_t chunk = 0; small && !f->keeps_scales && chunk < chunks; chunk++) scale_chunk(f, chunk, 0);
+  if (!small && !f->keeps_scales) MCL_TRY(mcl_parallel(ctx, chunks, scale_chunk, f));
+  if (!f->keeps_scales) round_scales(affine);
   if (affine->group == 0) chunks = (affine->base.count + CODES_CHUNK - 1) / CODES_CHUNK;
   for (int64_t chunk = 0; small && chunk < chunks; chunk++) code_chunk(f, chunk, 0);
   return small ? MCL_OK : mcl_parallel(ctx, chunks, code_chunk, f);
@@ -274,7 +275,7 @@ mcl_status mcl_affine_fit(mcl_tensor *values, mcl_tensor *importance, const mcl_
   return status;
 }
 
-mcl_status mcl_affine_project(mcl_affine *affine, const float *values) {
-  fitting f = {.affine = affine, .values = values, .refit = true};
+mcl_status mcl_affine_project(mcl_affine *affine, const float *values, bool refits_scales) {
+  fitting f = {.affine = affine, .values = values, .refit = true, .keeps_scales = !refits_scales};
   return run(&f);
 }

@@ -45,11 +45,32 @@ static mcl_status pull(mcl_trained_repr *t, const float *gradient) {
 }
 
 static mcl_status push(mcl_trained_repr *t, float *dense) {
-  MCL_TRY(mcl_affine_project((mcl_affine *)t->repr, t->own.values));
+  MCL_TRY(mcl_affine_project((mcl_affine *)t->repr, t->own.values, !t->is_recalling));
   return mcl_repr_decode(t->repr, 0, mcl_shape_rows(t->repr->shape), dense);
 }
 
-static const mcl_trained_kind trained_kind = {.pull = pull, .push = push};
+/* Scales, zero points, and whether scales are halves: each scale is fitted from the one before. */
+static int64_t memory(const mcl_trained_repr *t, float *out) {
+  const mcl_affine *affine = (const mcl_affine *)t->repr;
+  if (!out) return 2 * affine->groups + 1;
+  *out++ = affine->half ? 1 : 0;
+  for (int64_t i = 0; i < affine->groups; i++) {
+    *out++ = affine->scale[i];
+    *out++ = affine->symmetric ? 0 : affine->zero_point[i];
+  }
+  return 2 * affine->groups + 1;
+}
+
+static void remember(mcl_trained_repr *t, const float *from) {
+  mcl_affine *affine = (mcl_affine *)t->repr;
+  affine->half = *from++ != 0;
+  for (int64_t i = 0; i < affine->groups; i++, from += 2) {
+    affine->scale[i] = from[0];
+    if (!affine->symmetric) affine->zero_point[i] = (uint8_t)from[1];
+  }
+}
+
+static const mcl_trained_kind trained_kind = {.pull = pull, .push = push, .memory = memory, .remember = remember};
 
 static mcl_status train(mcl_repr *repr, mcl_trained_repr **out) {
   MCL_TRY(mcl_trained_begin(repr, &trained_kind, out));

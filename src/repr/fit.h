@@ -97,6 +97,12 @@ mcl_status mcl_trained_bind(mcl_trained_repr *trained, float *dense, float *grad
 mcl_status mcl_trained_pull(mcl_trained_repr *trained, const float *gradient);
 /* After the parameters changed: projects (affine codes anew) and decodes to dense[rows, cols]. */
 mcl_status mcl_trained_push(mcl_trained_repr *trained, float *dense);
+/* What a push remembers from one to the next besides the parameters (an affine's scales, which are refitted from those
+ * before): numbers to be saved with the parameters. Returns how many; NULL: only that. */
+int64_t mcl_trained_memory(const mcl_trained_repr *trained, float *out);
+/* After parameters were put back, with the memory of then: dense becomes what the last push before the saving made, and
+ * training goes on as it would have. */
+mcl_status mcl_trained_recall(mcl_trained_repr *trained, const float *memory, float *dense);
 /* The representation itself takes the values that were last pushed: at the end of an epoch, before it is read, coded or
  * copied. mcl_trained_free does not. */
 mcl_status mcl_trained_store(mcl_trained_repr *trained);

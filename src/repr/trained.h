@@ -11,6 +11,9 @@ typedef struct mcl_trained_kind {
   mcl_status (*pull)(mcl_trained_repr *t, const float *gradient);
   mcl_status (*push)(mcl_trained_repr *t, float *dense);
   void (*store)(mcl_trained_repr *t); /* of this node alone; NULL: push has done it */
+  /* What push remembers, of this node alone: copied out (NULL: only counted), and back in. NULL: nothing. */
+  int64_t (*memory)(const mcl_trained_repr *t, float *out);
+  void (*remember)(mcl_trained_repr *t, const float *memory);
 } mcl_trained_kind;
 
 struct mcl_trained_repr {
@@ -24,6 +27,7 @@ struct mcl_trained_repr {
   float *latent, *own_memory; /* a leaf's values and gradient where they are neither bound nor the representation's */
   mcl_trained_repr *part[4];
   int parts;
+  bool is_recalling;   /* push leaves what it remembers as it is */
   mcl_parameter *list; /* of the whole tree, made when asked for */
   int list_count;
 };

@@ -72,6 +72,32 @@ mcl_status mcl_trained_pull(mcl_trained_repr *t, const float *gradient) { return
 
 mcl_status mcl_trained_push(mcl_trained_repr *t, float *dense) { return t->kind->push(t, dense); }
 
+int64_t mcl_trained_memory(const mcl_trained_repr *t, float *out) {
+  int64_t count = t->kind->memory ? t->kind->memory(t, out) : 0;
+  for (int i = 0; i < t->parts; i++) count += mcl_trained_memory(t->part[i], out ? out + count : NULL);
+  return count;
+}
+
+static int64_t remember(mcl_trained_repr *t, const float *memory) {
+  int64_t count = t->kind->memory ? t->kind->memory(t, NULL) : 0;
+  if (count) t->kind->remember(t, memory);
+  t->is_recalling = true;
+  for (int i = 0; i < t->parts; i++) count += remember(t->part[i], memory + count);
+  return count;
+}
+
+static void end_recall(mcl_trained_repr *t) {
+  t->is_recalling = false;
+  for (int i = 0; i < t->parts; i++) end_recall(t->part[i]);
+}
+
+mcl_status mcl_trained_recall(mcl_trained_repr *t, const float *memory, float *dense) {
+  remember(t, memory);
+  mcl_status status = t->kind->push(t, dense);
+  end_recall(t);
+  return status;
+}
+
 mcl_status mcl_trained_store(mcl_trained_repr *t) {
   for (int i = 0; i < t->parts; i++) MCL_TRY(mcl_trained_store(t->part[i]));
   if (t->kind->store) t->kind->store(t);
