@@ -8,7 +8,7 @@
 /* ---- Data: x[n, …] as u8 or f32, labels or targets. Batches are gathered, scaled to f32 and augmented as asked. ---- */
 
 typedef struct mcl_augment {
-  int shift;     /* pixels, uniform in −shift … shift along both axes, zero filled */
+  int shift;     /* pixels, uniform in −shift … shift along both axes; what comes in is raw zero */
   double flip;   /* probability of a horizontal flip */
   double rotate; /* degrees, uniform in ± */
   double scale;  /* fraction, uniform in 1 ± */
@@ -29,7 +29,8 @@ mcl_dataset *mcl_dataset_retain(mcl_dataset *d);
 void mcl_dataset_release(mcl_dataset *d);
 /* A part of it: rows first … first+count-1 of a permutation by seed (0: as they stand). Shares memory. */
 mcl_status mcl_dataset_part(mcl_dataset *d, uint64_t seed, int64_t first, int64_t count, mcl_dataset **out);
-/* Rows index[0 … rows-1] into x (f32) and labels (int32) or targets (f32). augment may be NULL. */
+/* Rows index[0 … rows-1] into x (f32) and labels (int32) or targets (f32). augment may be NULL; what it does to a row
+ * depends on seed, step and the row alone, and needs x as [n, height, width] or [n, channels, height, width]. */
 mcl_status mcl_dataset_gather(mcl_dataset *d, const uint32_t *index, int64_t rows, const mcl_augment *augment,
                               uint64_t seed, uint64_t step, float *x, int32_t *labels, float *targets);
 
@@ -84,18 +85,21 @@ typedef struct mcl_fit_options {
   uint64_t seed;
   bool keep_best;   /* with validation: ends with the weights of the best epoch */
   double clip_norm; /* of the whole gradient; 0: none */
-  /* A loss of the user's: fills gradient of the outputs, returns the value. Instead of `loss`. */
+  /* A loss of the user's: fills gradient of the outputs, returns the value. Instead of `loss`. Labels come as one-hot
+   * rows of the output's shape. */
   mcl_status (*custom_loss)(void *user, mcl_tensor *output, mcl_tensor *target, mcl_tensor *gradient, double *value);
   /* Adds d penalty / d weight to `gradient` for a weight; adds its value to *value. */
   mcl_status (*penalty)(void *user, mcl_model *model, int weight, mcl_tensor *values, mcl_tensor *gradient,
                         double *value);
   mcl_status (*epoch_end)(void *user, const mcl_epoch_report *report, bool *stop);
   void *user;
-  const char *checkpoint; /* path stem: state after each epoch, to go on from after a kill; NULL: none */
+  const char *checkpoint; /* path stem: STEM.fit holds the state after each epoch, to go on from after a kill; the same
+                             bits come out as if nothing had happened. Gone after a fit that ends. NULL: none */
 } mcl_fit_options;
 
-/* Trains the weights of model under their representations. Cancelled: the weights of the last whole epoch are kept and the
- * checkpoint stays. NaN in the loss: MCL_ERROR_NUMERIC names the epoch and step. */
+/* Trains the weights of model under their representations. Cancelled, or after another failure: the weights of the last
+ * whole epoch are kept and the checkpoint stays. NaN in the loss: MCL_ERROR_NUMERIC names the epoch and step. A
+ * checkpoint of another fit (model, data or options differ) is logged and begun anew. */
 mcl_status mcl_fit(mcl_model *model, const mcl_fit_options *options, mcl_epoch_report *last);
 
 typedef struct mcl_evaluation {

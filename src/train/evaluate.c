@@ -1,0 +1,63 @@
+/* Evaluation: loss and accuracy of a model as inference runs it, compressed weights and all. */
+#include <math.h>
+#include <string.h>
+
+#include "base/context_private.h"
+#include "train/task.h"
+
+#define BATCH 100
+
+/* What a batch is gathered into besides the model's input. */
+typedef struct rows_of {
+  uint32_t index[BATCH];
+  int32_t labels[BATCH];
+  float *targets; /* NULL: labels */
+} rows_of;
+
+static mcl_status run_batches(mcl_session *session, mcl_dataset *data, const mcl_task *task, int64_t batch,
+                              rows_of *rows, double *loss, int64_t *correct) {
+  float *x = mcl_session_input(session, 0);
+  for (int64_t at = 0; at < data->count; at += batch) {
+    MCL_TRY(mcl_check_cancel(data->ctx));
+    int64_t count = at + batch < data->count ? batch : data->count - at, right = 0;
+    double value = 0;
+    for (int64_t i = 0; i < count; i++) rows->index[i] = (uint32_t)(at + i);
+    MCL_TRY(mcl_dataset_gather(data, rows->index, count, NULL, 0, 0, x, rows->labels, rows->targets));
+    memset(x + count * task->input_width, 0, (size_t)((batch - count) * task->input_width) * sizeof *x);
+    MCL_TRY(mcl_session_run(session));
+    MCL_TRY(task->loss->compute(data->ctx, mcl_session_output(session, 0), count, task->output_width, rows->labels,
+                                rows->targets, 0, NULL, &value, &right));
+    *loss += value * (double)count;
+    *correct += right;
+    mcl_progress(data->ctx, "evaluate", (double)(at + count), (double)data->count, "rows");
+  }
+  return MCL_OK;
+}
+
+mcl_status mcl_evaluate(mcl_model *model, mcl_dataset *data, const char *loss, mcl_evaluation *out) {
+  mcl_context *ctx = data->ctx;
+  mcl_task task;
+  mcl_session *session = NULL;
+  rows_of *rows = NULL;
+  double total = 0;
+  int64_t correct = 0, batch = data->count < BATCH ? data->count : BATCH;
+  uint64_t start = mcl_now_us();
+  MCL_TRY(mcl_task_check(model, data, loss, false, &task));
+  MCL_TRY(mcl_alloc_zero(ctx, sizeof *rows, &rows));
+  mcl_status status = MCL_OK;
+  if (!task.has_labels)
+    status = mcl_alloc_array(ctx, (size_t)batch, (size_t)task.output_width * sizeof(float), &rows->targets);
+  if (!status) status = mcl_session_new(model, batch, &session);
+  if (!status) status = run_batches(session, data, &task, batch, rows, &total, &correct);
+  if (!status) {
+    double count = (double)data->count;
+    *out = (mcl_evaluation){.loss = total / count,
+                            .accuracy = task.has_labels ? (double)correct / count : NAN,
+                            .seconds = (double)(mcl_now_us() - start) * 1e-6,
+                            .count = data->count};
+  }
+  mcl_session_free(session);
+  mcl_free(ctx, rows->targets);
+  mcl_free(ctx, rows);
+  return status;
+}
