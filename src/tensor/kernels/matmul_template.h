@@ -51,7 +51,8 @@ INLINE void tile(const mcl_micro_tile *t, const int rows, const int vectors) {
   static void tile_##rows##_1(const mcl_micro_tile *t) { tile(t, rows, 1); }                                           \
   static void tile_##rows##_2(const mcl_micro_tile *t) { tile(t, rows, 2); }
 TILE(1)
-TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+TILE(2)
+TILE(3) TILE(4) TILE(5) TILE(6)
 #if MR > 6
     TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
 #endif
