@@ -16,12 +16,12 @@
 
 static mcl_context *ctx; /* of the test program */
 
-static int make_context(void **state) {
+static inline int make_context(void **state) {
   (void)state;
   return mcl_context_new(&(mcl_options){.threads = 2}, &ctx);
 }
 
-static int free_context(void **state) {
+static inline int free_context(void **state) {
   (void)state;
   mcl_context_free(ctx);
   return 0;
