@@ -60,4 +60,12 @@ mcl_status mcl_zstd_decompress(mcl_context *ctx, const uint8_t *data, size_t siz
 mcl_status mcl_zstd_compress(mcl_context *ctx, const uint8_t *data, size_t size, int level, mcl_buffer *out);
 uint64_t mcl_hash(const void *data, size_t size); /* XXH3-64 */
 
+/* The same of bytes that come in pieces. Plain data; needs no end. */
+typedef struct mcl_hasher {
+  _Alignas(64) uint8_t state[576];
+} mcl_hasher;
+void mcl_hasher_begin(mcl_hasher *hasher);
+void mcl_hasher_add(mcl_hasher *hasher, const void *data, size_t size);
+uint64_t mcl_hasher_end(const mcl_hasher *hasher);
+
 #endif

@@ -3,4 +3,21 @@
 
 #include "coding/coding.h"
 
+_Static_assert(sizeof(XXH3_state_t) <= sizeof(mcl_hasher), "mcl_hasher has room for XXH3's state");
+
 uint64_t mcl_hash(const void *data, size_t size) { return XXH3_64bits(data, size); }
+
+static XXH3_state_t *state_of(mcl_hasher *hasher) { return (XXH3_state_t *)(void *)hasher->state; }
+
+void mcl_hasher_begin(mcl_hasher *hasher) {
+  memset(hasher, 0, sizeof *hasher);
+  XXH3_64bits_reset(state_of(hasher));
+}
+
+void mcl_hasher_add(mcl_hasher *hasher, const void *data, size_t size) {
+  if (size) XXH3_64bits_update(state_of(hasher), data, size);
+}
+
+uint64_t mcl_hasher_end(const mcl_hasher *hasher) {
+  return XXH3_64bits_digest((const XXH3_state_t *)(const void *)hasher->state);
+}

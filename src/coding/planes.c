@@ -53,6 +53,7 @@ static mcl_status decode(mcl_context *ctx, const uint8_t *data, size_t size, uin
 static size_t least_size(uint32_t alphabet, uint8_t width, size_t count) {
   (void)alphabet;
   size_t plane = mcl_coder_huffman.least_size(0, 1, count); /* a plane of one byte over and over */
+  if (count < plane) plane = count;                         /* raw */
   return count ? width * (1 + plane) + (width - 1u) : 0;
 }
 
