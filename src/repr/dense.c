@@ -45,8 +45,15 @@ static mcl_status read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out)
   size_t elements = (size_t)count * (size / width);
   MCL_TRY(mcl_repr_next_stream(reader, 0, width, elements, &stream));
   mcl_tensor *values;
-  MCL_TRY(mcl_tensor_new_raw(reader->ctx, (mcl_dtype)dtype, shape, &values));
-  mcl_status status = mcl_repr_decode_stream(reader, stream, 0, width, elements, values->data);
+  const uint8_t *plain = reader->map ? mcl_stream_plain(stream->data, stream->size, width, elements) : NULL;
+  mcl_status status = MCL_OK;
+  if (plain && (uintptr_t)plain % size == 0) {
+    size_t offset = (size_t)(plain - reader->map->data);
+    MCL_TRY(mcl_tensor_map(reader->ctx, (mcl_dtype)dtype, shape, reader->map, offset, &values));
+  } else {
+    MCL_TRY(mcl_tensor_new_raw(reader->ctx, (mcl_dtype)dtype, shape, &values));
+    status = mcl_repr_decode_stream(reader, stream, 0, width, elements, values->data);
+  }
   if (!status) status = mcl_dense_new(values, out);
   mcl_tensor_release(values);
   return status;
