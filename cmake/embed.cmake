@@ -1,10 +1,22 @@
-# Writes a C file that holds Lua sources as byte arrays: cmake -DROOT=… -DSOURCES=a.lua;b.lua -DOUT=… -P embed.cmake
-# The table: struct mcl_embedded_file { name, data, size }, ended by a row of NULL; names are paths from ROOT.
+# Writes a C file that holds Lua sources as byte arrays:
+#   cmake -DROOT=… -DSOURCES=a.lua;b.lua -DLIBRARIES=/…/c.lua -DOUT=… -P embed.cmake
+# The table: struct mcl_embedded_file { name, data, size }, ended by a row of NULL. Names of sources are paths from ROOT;
+# libraries, given by their full paths, go by their file names.
+set(files "")
+foreach(source ${SOURCES})
+  list(APPEND files ${ROOT}/${source})
+endforeach()
+set(names ${SOURCES})
+foreach(library ${LIBRARIES})
+  get_filename_component(name ${library} NAME)
+  list(APPEND names ${name})
+  list(APPEND files ${library})
+endforeach()
 set(arrays "")
 set(rows "")
 set(n 0)
-foreach(source ${SOURCES})
-  file(READ ${ROOT}/${source} hex HEX)
+foreach(source file IN ZIP_LISTS names files)
+  file(READ ${file} hex HEX)
   string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
   string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
   string(APPEND arrays "static const unsigned char file_${n}[] = {\n${bytes}0x00};\n")

@@ -6,8 +6,8 @@ list(TRANSFORM MCL_LUA_SOURCES PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/ OUTPUT_VARIA
 add_custom_command(
   OUTPUT ${MCL_EMBEDDED}
   COMMAND ${CMAKE_COMMAND} -DROOT=${CMAKE_CURRENT_SOURCE_DIR} "-DSOURCES=${MCL_LUA_SOURCES}" -DOUT=${MCL_EMBEDDED}
-          -P ${CMAKE_CURRENT_SOURCE_DIR}/cmake/embed.cmake
-  DEPENDS ${MCL_LUA_PATHS} cmake/embed.cmake
+          -DLIBRARIES=${MCL_ARGPARSE} -P ${CMAKE_CURRENT_SOURCE_DIR}/cmake/embed.cmake
+  DEPENDS ${MCL_LUA_PATHS} ${MCL_ARGPARSE} cmake/embed.cmake
   VERBATIM)
 
 add_library(mcl_engine_objects OBJECT ${MCL_ENGINE_SOURCES} ${MCL_EMBEDDED})
@@ -29,7 +29,7 @@ file(GLOB MCL_CLI_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
 add_executable(mcl_program ${MCL_CLI_SOURCES})
 set_target_properties(mcl_program PROPERTIES OUTPUT_NAME mcl)
 target_include_directories(mcl_program PRIVATE src bindings)
-target_link_libraries(mcl_program PRIVATE mcl mcl_lua)
+target_link_libraries(mcl_program PRIVATE mcl mcl_lua mcl_xxhash)
 
 # For a stock lua5.4: `require "mcl"`. Lua's own symbols come from the program that loads it.
 add_library(mcl_module MODULE $<TARGET_OBJECTS:mcl_runtime_objects> $<TARGET_OBJECTS:mcl_engine_objects>)

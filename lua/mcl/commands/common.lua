@@ -1,0 +1,133 @@
+--- What commands share: option parsing (lua-argparse, embedded), models and data by name, tables of text.
+local core = require "mcl.core"
+local commands = require "mcl.commands"
+
+local common = {}
+
+-- ---- Options ---------------------------------------------------------------------------------------------------
+
+local function argparse()
+  local source = core.embedded "argparse.lua"
+  if not source then return require "argparse" end
+  return assert(load(source, "@argparse.lua", "t"))()
+end
+
+--- A parser for `mcl NAME`, with --quiet, --verbose and --threads.
+function common.parser(name, about, examples)
+  local parser = argparse()("mcl " .. name, about, examples and "examples:\n" .. examples or nil)
+  parser:usage_max_width(100)
+  parser:option "--threads":args(1):argname "N":description "processors to use; the result does not depend on it"
+  parser:flag "--quiet":description "nothing on stderr but errors"
+  parser:flag "--verbose":description "more on stderr"
+  return parser
+end
+
+--- A whole number of an option's text.
+function common.whole(least)
+  return function(text)
+    local value = math.tointeger(tonumber(text))
+    if value and value >= least then return value end
+    return nil, ("a whole number of at least %d is wanted, not %s"):format(least, text)
+  end
+end
+
+--- key=value of an option that may come more than once, into a table.
+function common.settings(list, option)
+  local settings = {}
+  for _, text in ipairs(list or {}) do
+    local key, value = text:match "^([^=]+)=(.*)$"
+    if not key then commands.usage("%s %s: key=value is wanted", option, text) end
+    settings[key] = value
+  end
+  return settings
+end
+
+-- --zstd may stand alone: then it has a level of its own, and takes no argument from what follows.
+local function prepared(arguments)
+  local list = {}
+  for i = 2, #arguments do
+    list[#list + 1] = arguments[i] == "--zstd" and "--zstd=19" or arguments[i]
+  end
+  return list
+end
+
+--- Parses what follows the command's name, and sets up stderr and the engine. Wrong usage ends the command with code 2.
+function common.parse(parser, arguments)
+  local ok, result = parser:pparse(prepared(arguments))
+  if not ok then
+    local name = parser:get_usage():match "^Usage: (mcl %S+)"
+    commands.usage("%s\n%s --help says more", (result:gsub("\nDid you mean", "; did you mean")), name)
+  end
+  if result.quiet and result.verbose then commands.usage "--quiet and --verbose do not go together" end
+  if result.threads then
+    local threads = math.tointeger(tonumber(result.threads))
+    if not threads or threads < 1 or threads > 256 then
+      commands.usage("--threads %s: a number from 1 to 256 is wanted", result.threads)
+    end
+    result.threads = threads
+  end
+  if result.seed then
+    local seed = math.tointeger(tonumber(result.seed))
+    if not seed or seed < 0 then commands.usage("--seed %s: a whole number of at least 0 is wanted", result.seed) end
+    result.seed = seed
+  end
+  require("mcl.progress").setup(result)
+  require("mcl.system").watch()
+  return result
+end
+
+-- ---- Models and data -------------------------------------------------------------------------------------------
+
+--- Loads a model, or builds an architecture (weights drawn by seed).
+function common.model(path, seed)
+  if path:match "%.lua$" then
+    local architecture, message = require("mcl.nn").load(path)
+    if not architecture then error(message, 0) end
+    return architecture:build { seed = seed or 0, name = path }
+  end
+  return require("mcl.model").load(path)
+end
+
+--- Opens data for a model: examples take the shape of its input.
+function common.data(spec, model)
+  local data = require("mcl.data").open(spec)
+  local inputs = model and model.core:inputs()
+  if inputs and #inputs == 1 then data:reshape { table.unpack(inputs[1].shape, 2) } end
+  return data
+end
+
+-- ---- Text ------------------------------------------------------------------------------------------------------
+
+--- Rows of cells as aligned text; the first row is the head. right: columns that are numbers, as a set.
+function common.table(rows, right)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for column, cell in ipairs(row) do
+      widths[column] = math.max(widths[column] or 0, utf8.len(cell) or #cell)
+    end
+  end
+  local lines = {}
+  for _, row in ipairs(rows) do
+    local cells = {}
+    for column, cell in ipairs(row) do
+      local pad = (" "):rep(widths[column] - (utf8.len(cell) or #cell))
+      cells[column] = right and right[column] and pad .. cell or cell .. pad
+    end
+    lines[#lines + 1] = (table.concat(cells, "  "):gsub("%s+$", ""))
+  end
+  return table.concat(lines, "\n")
+end
+
+--- 1066440 as 1,066,440.
+function common.thousands(count)
+  local text = ("%d"):format(count)
+  local grouped = text:reverse():gsub("(%d%d%d)", "%1,"):reverse()
+  return (grouped:gsub("^,", ""))
+end
+
+--- Prints a table as JSON on stdout.
+function common.print_json(value)
+  print(core.json_encode(value, 2))
+end
+
+return common

@@ -1,0 +1,94 @@
+--- mcl diff A B: error of each weight; with --data, the difference of the outputs on test data too.
+local common = require "mcl.commands.common"
+
+local EXAMPLES = 1000 -- of the test set
+
+local function by_name(model)
+  local weights = {}
+  for index, weight in ipairs(model.core:weights()) do
+    weights[weight.name] = { index = index, shape = weight.shape }
+  end
+  return weights
+end
+
+-- Errors of b against a: largest, root mean square, and relative to the norm of a.
+local function compare(a, b)
+  local difference = (b - a):eval()
+  local norm = a:norm()
+  return {
+    largest = difference:abs():max(), rms = difference:norm() / math.sqrt(a.count),
+    relative = norm > 0 and difference:norm() / norm or difference:norm(),
+  }
+end
+
+local function weights(a, b)
+  local others, list = by_name(b), {}
+  for index, weight in ipairs(a.core:weights()) do
+    local other = others[weight.name]
+    others[weight.name] = nil
+    local row = { name = weight.name, shape = weight.shape }
+    if not other then
+      row.note = "only in the first"
+    elseif table.concat(other.shape, ",") ~= table.concat(weight.shape, ",") then
+      row.note = "shapes differ: " .. table.concat(other.shape, "×")
+    else
+      local errors = compare(a.core:values(index), b.core:values(other.index))
+      row.largest, row.rms, row.relative = errors.largest, errors.rms, errors.relative
+    end
+    list[#list + 1] = row
+  end
+  for name, other in pairs(others) do
+    list[#list + 1] = { name = name, shape = other.shape, note = "only in the second" }
+  end
+  table.sort(list, function(x, y) return x.name < y.name end)
+  return list
+end
+
+-- The outputs on the first test examples.
+local function outputs(a, b, spec)
+  local data = common.data(spec, a)
+  local x = data:examples(1, EXAMPLES)
+  local ya, yb = a.core:run(x), b.core:run(x)
+  local errors = compare(ya, yb)
+  local agree, classes = 0, ya.shape[2]
+  if #ya.shape == 2 then
+    local la, lb = ya:totable(), yb:totable()
+    for i = 1, #la do
+      local best_a, best_b = 1, 1
+      for class = 2, classes do
+        if la[i][class] > la[i][best_a] then best_a = class end
+        if lb[i][class] > lb[i][best_b] then best_b = class end
+      end
+      if best_a == best_b then agree = agree + 1 end
+    end
+    errors.agreement = agree / #la
+  end
+  errors.count = ya.shape[1]
+  return errors
+end
+
+return function(arguments)
+  local parser = common.parser("diff", "Error of each weight of B against A.",
+    "  mcl diff lenet5.bin lenet5.mcl\n  mcl diff lenet5.bin lenet5.mcl --data fashion-mnist --json")
+  parser:argument "a"
+  parser:argument "b"
+  parser:option "--data":argname "SPEC":description "compare the outputs on test data too"
+  parser:flag "--json":description "keys: weights: [{name, shape, largest, rms, relative, note}], outputs"
+  local args = common.parse(parser, arguments)
+
+  local a, b = common.model(args.a), common.model(args.b)
+  local record = { weights = weights(a, b), outputs = args.data and outputs(a, b, args.data) or nil }
+  if args.json then return common.print_json(record) end
+  local rows = { { "weight", "shape", "largest", "rms", "relative" } }
+  for _, row in ipairs(record.weights) do
+    local shape = table.concat(row.shape, "×")
+    rows[#rows + 1] = row.note and { row.name, shape, row.note, "", "" }
+      or { row.name, shape, ("%.3g"):format(row.largest), ("%.3g"):format(row.rms), ("%.3g"):format(row.relative) }
+  end
+  print(common.table(rows, { [3] = true, [4] = true, [5] = true }))
+  local out = record.outputs
+  if out then
+    print(("\noutputs on %d test examples: largest %.3g, rms %.3g, relative %.3g%s"):format(out.count, out.largest,
+      out.rms, out.relative, out.agreement and (", same class %.4f"):format(out.agreement) or ""))
+  end
+end

@@ -1,0 +1,25 @@
+--- mcl eval MODEL --data SPEC [--json]: loss and accuracy on the test set.
+local common = require "mcl.commands.common"
+
+return function(arguments)
+  local parser = common.parser("eval", "Loss and accuracy of a model on the test set.",
+    "  mcl eval lenet5.mcl --data fashion-mnist\n  mcl eval lenet5.onnx --data mnist:data/mnist --json")
+  parser:argument "model":description "a model file"
+  parser:option "--data":count(1):argname "SPEC":description(require("mcl.data").specs)
+  parser:flag "--json":description "keys: loss, accuracy, error, count, seconds"
+  local args = common.parse(parser, arguments)
+
+  local model = common.model(args.model)
+  local data = common.data(args.data, model)
+  local result = model:evaluate(data:part "report")
+  local record = {
+    loss = result.loss, accuracy = result.accuracy, error = 1 - result.accuracy, count = result.count,
+    seconds = result.seconds,
+  }
+  if args.json then
+    common.print_json(record)
+  else
+    print(("accuracy %.4f  error %.4f  loss %.4f  (%s examples, %.2f s)"):format(
+      record.accuracy, record.error, record.loss, common.thousands(record.count), record.seconds))
+  end
+end

@@ -1,0 +1,53 @@
+--- mcl infer MODEL --input NAME=x.npy … --output NAME=y.npy …: runs a model on arrays.
+local core = require "mcl.core"
+local check = require "mcl.check"
+local commands = require "mcl.commands"
+local common = require "mcl.commands.common"
+
+-- names → paths, each a name that the model has. A lone path needs no name where the model has one such value.
+local function bind(option, list, values)
+  local names = {}
+  for i, value in ipairs(values) do
+    names[i] = value.name
+  end
+  local bound = {}
+  for _, text in ipairs(list) do
+    local name, path = text:match "^([^=]+)=(.+)$"
+    if not name and #names == 1 then
+      name, path = names[1], text
+    elseif not name then
+      commands.usage("%s %s: NAME=FILE is wanted; names are %s", option, text, table.concat(names, ", "))
+    end
+    local known = false
+    for _, one in ipairs(names) do
+      known = known or one == name
+    end
+    if not known then commands.usage("%s", check.unknown(option:sub(3), name, names)) end
+    bound[name] = path
+  end
+  return bound, names
+end
+
+return function(arguments)
+  local parser = common.parser("infer", "Runs a model on arrays in .npy files.",
+    "  mcl infer lenet5.mcl --input input=x.npy --output fc2=y.npy\n"
+    .. "  mcl infer lenet5.mcl --input x.npy --output y.npy")
+  parser:argument "model"
+  parser:option "--input":count "+":argname "NAME=FILE.npy":description "an input; without a name, the only one"
+  parser:option "--output":count "+":argname "NAME=FILE.npy":description "where an output goes"
+  local args = common.parse(parser, arguments)
+
+  local model = common.model(args.model)
+  local inputs, input_names = bind("--input", args.input, model.core:inputs())
+  local outputs = bind("--output", args.output, model.core:outputs())
+  local values = {}
+  for _, name in ipairs(input_names) do
+    if not inputs[name] then commands.usage("input %s is not given: --input %s=FILE.npy", name, name) end
+    local tensor = core.npy_load(inputs[name])
+    values[name] = tensor.dtype == "f32" and tensor or tensor:to "f32"
+  end
+  local results = model.core:run(values)
+  for name, path in pairs(outputs) do
+    core.npy_save(path, type(results) == "table" and results[name] or results)
+  end
+end

@@ -1,0 +1,112 @@
+--- The command line: which command an argument names, exit codes, help. 0 done, 1 the work failed, 2 wrong usage.
+-- Only what a command needs is loaded, so that short commands stay short.
+local commands = {}
+
+-- name → the arguments it takes, what it does. The module is mcl.commands.NAME.
+local rows = {
+  { "train", "ARCH.lua --data SPEC -o MODEL.bin", "train an architecture" },
+  { "eval", "MODEL --data SPEC", "loss and accuracy on the test set" },
+  { "inspect", "FILE", "what a file holds, layer by layer, in bytes" },
+  { "convert", "IN OUT", "another format, by extension" },
+  { "verify", "FILE", "every checksum, every stream decoded" },
+  { "infer", "MODEL --input NAME=x.npy --output NAME=y.npy", "run a model on arrays" },
+  { "diff", "A B", "error of each weight between two models" },
+  { "recipes", "", "the recipes that come with mcl" },
+}
+
+local NOTES = [[
+MODEL is .onnx, .mcl, .bin, .safetensors, .gguf or an architecture in .lua. SPEC is fashion-mnist, mnist:DIR, idx:DIR,
+npz:FILE, images:DIR or a Lua file. Results go to stdout, progress and logs to stderr. Exit: 0 done, 1 the work failed,
+2 wrong usage.
+
+examples:
+  mcl train examples/models/lenet5.lua --data fashion-mnist -o lenet5.bin
+  mcl deep_compression lenet5.bin --data fashion-mnist -o lenet5.mcl --report report.html
+  mcl deep_compression --help
+  mcl eval lenet5.mcl --data fashion-mnist
+  mcl inspect lenet5.mcl
+  mcl convert lenet5.mcl lenet5.onnx]]
+
+local function help()
+  local lines = {
+    "mcl: compresses trained neural networks under the control of short Lua recipes",
+    "",
+    "  mcl RECIPE MODEL [-o OUT] [--data SPEC] [--set key=value]…   compress (RECIPE: a .lua file, or a name)",
+  }
+  for _, row in ipairs(rows) do
+    lines[#lines + 1] = ("  mcl %-58s %s"):format(row[1] .. " " .. row[2], row[3])
+  end
+  lines[#lines + 1] = "  mcl COMMAND --help, mcl RECIPE --help, mcl --version"
+  lines[#lines + 1] = ""
+  lines[#lines + 1] = NOTES
+  return table.concat(lines, "\n")
+end
+
+--- An error of usage: the message is printed, the exit code is 2.
+function commands.usage(format, ...)
+  error({ usage = select("#", ...) > 0 and format:format(...) or format }, 0)
+end
+
+-- The module of a command and the name it goes by; a recipe is run by the command "run".
+local function find(word)
+  for _, row in ipairs(rows) do
+    if row[1] == word then return "mcl.commands." .. word end
+  end
+  if word:match "%.lua$" or word:match "/" then return "mcl.commands.run" end
+  local recipe = require "mcl.recipe"
+  local names = recipe.embedded()
+  for _, name in ipairs(names) do
+    if name == word then return "mcl.commands.run" end
+  end
+  if word:match "^%-" then
+    commands.usage("%s: a command or a recipe comes first: mcl COMMAND %s; mcl --help lists them", word, word)
+  end
+  for _, row in ipairs(rows) do
+    names[#names + 1] = row[1]
+  end
+  commands.usage("%s; mcl --help lists them", require("mcl.check").unknown("command or recipe", word, names))
+end
+
+local function run(arguments)
+  local word = arguments[1]
+  if word == "--help" or word == "-h" or word == "help" then
+    print(help())
+    return 0
+  elseif word == "--version" then
+    print("mcl " .. require("mcl.core").version)
+    return 0
+  elseif not word then
+    io.stderr:write(help(), "\n")
+    return 2
+  end
+  return require(find(word))(arguments) or 0
+end
+
+-- A failure as the user sees it. Called where the error happened, so a traceback can be had.
+local function explain(failure)
+  if type(failure) == "table" and failure.usage then return failure end
+  local text = tostring(failure)
+  if os.getenv "MCL_TRACEBACK" then text = debug.traceback(text, 2) end
+  return { text = text }
+end
+
+--- Runs the command line; returns the exit code.
+function commands.main(arguments)
+  local ok, result = xpcall(run, explain, arguments)
+  if ok then return result end
+  local loaded = package.loaded["mcl.progress"]
+  if loaded then loaded.clear() end
+  io.stdout:flush()
+  if result.usage then
+    io.stderr:write("mcl: ", result.usage, "\n")
+    return 2
+  end
+  io.stderr:write("mcl: ", result.text, "\n")
+  return 1
+end
+
+return setmetatable(commands, {
+  __call = function(_, arguments)
+    return commands.main(arguments)
+  end,
+})

@@ -1,0 +1,57 @@
+--- mcl inspect FILE [--json]: what a file holds, layer by layer, in bytes. A container's directory is read without
+-- decoding a stream; other formats are loaded.
+local core = require "mcl.core"
+local common = require "mcl.commands.common"
+
+-- The same table for a model of another format: all weights are dense.
+local function of_model(path)
+  local model = common.model(path)
+  local layers, dense = {}, 0
+  local ops = {}
+  for _, node in ipairs(model.core:nodes()) do
+    if node.weight then ops[node.weight] = node end
+  end
+  for index, weight in ipairs(model.core:weights()) do
+    local node = ops[index]
+    dense = dense + 4 * weight.count
+    layers[index] = {
+      name = weight.name, op = node and node.op or "", shape = weight.shape, representation = weight.representation,
+      density = weight.count > 0 and weight.nonzeros / weight.count or 1, bits = weight.bits, coder = "",
+    }
+    local size = 4 * weight.count
+    layers[index].bytes = { dense = size, packed = size, coded = size, file = size }
+  end
+  local bytes = require("mcl.system").size(path) or dense
+  return { bytes = bytes, dense_bytes = dense, ratio = dense / bytes, layers = layers }
+end
+
+local function show(info)
+  local rows = { { "weight", "op", "shape", "representation", "kept", "bits", "coder", "dense", "coded", "in file" } }
+  for _, layer in ipairs(info.layers) do
+    rows[#rows + 1] = {
+      layer.name, layer.op or "", table.concat(layer.shape, "×"), layer.representation,
+      ("%.2f %%"):format(layer.density * 100), layer.bits and ("%.4g"):format(layer.bits) or "", layer.coder or "",
+      common.thousands(layer.bytes.dense), common.thousands(layer.bytes.coded), common.thousands(layer.bytes.file),
+    }
+  end
+  print(common.table(rows, { [5] = true, [6] = true, [8] = true, [9] = true, [10] = true }))
+  print(("\n%s bytes; dense %s; ratio %.2f"):format(
+    common.thousands(info.bytes), common.thousands(info.dense_bytes), info.ratio))
+end
+
+return function(arguments)
+  local parser = common.parser("inspect", "What a file holds, layer by layer, in bytes.",
+    "  mcl inspect lenet5.mcl\n  mcl inspect lenet5.mcl --json")
+  parser:argument "file":description ".mcl, .bin, .onnx …"
+  parser:flag "--json":description
+    "keys: bytes, dense_bytes, ratio, layers: [{name, op, shape, representation, density, bits, coder, bytes}]"
+  local args = common.parse(parser, arguments)
+  local extension = args.file:match "%.(%w+)$"
+  local container = extension ~= "onnx" and extension ~= "lua" and extension ~= "safetensors" and extension ~= "gguf"
+  local info = container and core.inspect(args.file) or of_model(args.file)
+  if args.json then
+    common.print_json(info)
+  else
+    show(info)
+  end
+end

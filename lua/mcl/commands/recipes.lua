@@ -1,0 +1,21 @@
+--- mcl recipes: the recipes that come with it.
+local common = require "mcl.commands.common"
+local recipe = require "mcl.recipe"
+
+return function(arguments)
+  local parser = common.parser("recipes", "The recipes that come with mcl; one may be run by its name alone.")
+  parser:option "--show":argname "NAME":description "print the recipe's text, to start one of your own"
+  local args = common.parse(parser, arguments)
+  if args.show then
+    local source, message = recipe.find((args.show:gsub("%.lua$", "")))
+    if not source then require("mcl.commands").usage("%s", message) end
+    io.write(source)
+    return
+  end
+  local rows = {}
+  for _, name in ipairs(recipe.embedded()) do
+    local source, file = recipe.find(name)
+    rows[#rows + 1] = { "  " .. name, assert(recipe.load(source, file)).about:match "[^\n]*" }
+  end
+  print(common.table(rows))
+end

@@ -1,0 +1,201 @@
+--- mcl RECIPE MODEL …: runs a recipe on a model, evaluates before and after on data that the recipe has not seen,
+-- writes the artifact, says what came of it.
+local core = require "mcl.core"
+local commands = require "mcl.commands"
+local common = require "mcl.commands.common"
+local progress = require "mcl.progress"
+local recipes = require "mcl.recipe"
+local system = require "mcl.system"
+
+local function parser_of(name, about, recipe)
+  local parser = common.parser(name, about, ("  mcl %s lenet5.bin --data fashion-mnist -o lenet5.mcl"):format(name))
+  parser:argument("model"):description ".onnx .mcl .bin .safetensors .gguf, or an architecture in .lua"
+  parser:option "-o --output":argname "OUT":description "where the artifact goes (MODEL with .mcl)"
+  parser:option "--data":argname "SPEC":description(require("mcl.data").specs)
+  parser:option "--set":count "*":argname "KEY=VALUE":description "an option of the recipe"
+  parser:option "--seed":argname "N":description "of every random choice (0)"
+  parser:option "--zstd":argname "LEVEL":description "wrap the artifact in zstd (19 where no level is given)"
+  parser:option "--report":argname "FILE":description "a report: .html or .json"
+  parser:flag "--dry-run":description "sizes of candidates and of the result without training; nothing is written"
+  parser:flag "--resume":description "go on with a run that was interrupted"
+  if recipe and next(recipe.options) then parser:epilog("options of the recipe (--set):\n" .. recipe:help()) end
+  return parser
+end
+
+local function wants_help(arguments)
+  for i = 2, #arguments do
+    if arguments[i] == "--help" or arguments[i] == "-h" then return true end
+  end
+  return false
+end
+
+-- ---- Reading ---------------------------------------------------------------------------------------------------
+
+-- The recipe that the first argument names; for a path that cannot be read that is wrong usage.
+local function load_recipe(name)
+  local source, file = recipes.find(name)
+  if not source then commands.usage("%s", file) end
+  local recipe, message = recipes.load(source, file)
+  if not recipe then error(message, 0) end
+  return recipe, source, file
+end
+
+local function zstd_level(args)
+  if not args.zstd then return nil end
+  local level = math.tointeger(tonumber(args.zstd))
+  if not level or level < 1 or level > 22 then
+    commands.usage("--zstd=%s: a level from 1 to 22 is wanted", args.zstd)
+  end
+  return level
+end
+
+local function output_of(args)
+  local out = args.output or (args.model:gsub("%.%w+$", "") .. ".mcl")
+  if out == args.model then commands.usage("%s is the model itself; name another file with -o", out) end
+  local folder = out:match "^(.*)/[^/]*$"
+  if folder and folder ~= "" and not system.is_folder(folder) then
+    error(("%s: the folder %s is not there"):format(out, folder), 0)
+  end
+  return out
+end
+
+local function check_report(args)
+  if args.report and not args.report:match "%.html$" and not args.report:match "%.json$" then
+    commands.usage("--report %s: the file's name ends in .html or .json", args.report)
+  end
+end
+
+-- What the run is made of, for --resume.
+local function key_of(args, source, values, data)
+  local options = {}
+  for name, value in pairs(values) do
+    options[#options + 1] = name .. "=" .. recipes.text_of(value)
+  end
+  table.sort(options)
+  return {
+    version = core.version, recipe = system.hash(source), options = table.concat(options, " "),
+    seed = tostring(args.seed or 0), model = system.hash_file(args.model),
+    data = data and data:fingerprint(system.hash_file) or "none",
+  }
+end
+
+-- ---- Writing ---------------------------------------------------------------------------------------------------
+
+local function percent(value)
+  return value and ("%.2f %%"):format(value * 100) or "–"
+end
+
+-- The table at the end of a run.
+local function summary(record)
+  local before, after = record.before, record.after
+  local rows = {
+    { "", "before", "after" },
+    { "bytes", common.thousands(before.bytes), common.thousands(after.bytes) },
+    { "ratio", ("%.2f"):format(record.dense_bytes / before.bytes), ("%.2f"):format(after.ratio) },
+  }
+  if before.accuracy then
+    rows[#rows + 1] = { "accuracy", percent(before.accuracy), percent(after.accuracy) }
+    rows[#rows + 1] = { "error", percent(1 - before.accuracy), percent(1 - after.accuracy) }
+    rows[#rows + 1] = { "loss", ("%.4f"):format(before.loss), ("%.4f"):format(after.loss) }
+  end
+  print(common.table(rows, { [2] = true, [3] = true }))
+end
+
+local function evaluation(model, data)
+  local result = data and model:evaluate(data:part "report") or {}
+  return { accuracy = result.accuracy, loss = result.loss, count = result.count }
+end
+
+-- The command as it could be typed again.
+local function command_line(arguments)
+  local words = { "mcl" }
+  for _, word in ipairs(arguments) do
+    words[#words + 1] = word:match "^[%w%-_./=:,@+%%]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
+  end
+  return table.concat(words, " ")
+end
+
+local function how_to_resume(arguments)
+  local list = { table.unpack(arguments) }
+  for i = #list, 1, -1 do
+    if list[i] == "--resume" then table.remove(list, i) end
+  end
+  list[#list + 1] = "--resume"
+  return command_line(list)
+end
+
+-- ---- The run ---------------------------------------------------------------------------------------------------
+
+-- Runs the recipe under a job; on Ctrl-C the snapshots stay, and the message says how to go on.
+local function perform(recipe, values, model, job, arguments)
+  math.randomseed(job.seed)
+  local ok, message = xpcall(recipe.run, function(text)
+    return os.getenv "MCL_TRACEBACK" and debug.traceback(tostring(text), 2) or text
+  end, model, values, job)
+  if not ok and system.interrupted() then
+    progress.clear()
+    local folder = job.snapshots and job.snapshots.folder
+    error(("stopped; finished fits and the last epoch are kept in %s. To go on:\n  %s")
+      :format(folder, how_to_resume(arguments)), 0)
+  end
+  if not ok then error(message, 0) end
+  job:finish()
+end
+
+local function dry_run(recipe, values, model, data, args)
+  local dry = require "mcl.commands.dry_run"
+  print(dry.candidates(model, recipe, values))
+  local job = require("mcl.job").new(model, {
+    data = data, seed = args.seed, dry = true, log = function(text) progress.line(text) end,
+  })
+  local ok, message = pcall(recipe.run, model, values, job)
+  if not ok then
+    progress.line("without training, the recipe could not be followed to its end: %s", tostring(message))
+    return
+  end
+  local bytes, dense = model:size { zstd = zstd_level(args) }, dry.dense_bytes(model)
+  print(("\nwithout training the recipe gives %s bytes of %s: ratio %.2f"):format(
+    common.thousands(bytes), common.thousands(dense), dense / bytes))
+  print "nothing was written"
+end
+
+return function(arguments)
+  local recipe, source, file = load_recipe(arguments[1])
+  local parser = parser_of(arguments[1], recipe.about, recipe)
+  if wants_help(arguments) then
+    print(parser:get_help())
+    return 0
+  end
+  local args = common.parse(parser, arguments)
+  local values, message = recipe:resolve(common.settings(args.set, "--set"))
+  if not values then commands.usage("%s: %s", arguments[1], message) end
+  check_report(args)
+  local level, out = zstd_level(args), output_of(args)
+
+  local began = core.now()
+  local model = common.model(args.model, args.seed)
+  local data = args.data and common.data(args.data, model)
+  if args.dry_run then return dry_run(recipe, values, model, data, args) end
+
+  local function log(text) progress.line(text) end
+  local key = key_of(args, source, values, data)
+  local record = {
+    command = command_line(arguments), recipe = file, about = recipe.about, options = values, seed = args.seed or 0,
+    model = args.model, output = out, data = args.data, version = core.version,
+    before = evaluation(model, data),
+  }
+  record.before.bytes = system.size(args.model)
+  local snapshots = require("mcl.resume").open(out, key, args.resume, log)
+  local job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
+  perform(recipe, values, model, job, arguments)
+  model:save(out, { zstd = level })
+  record.after = evaluation(model, data)
+  local info = core.inspect(out)
+  record.after.bytes, record.after.ratio = info.bytes, info.ratio
+  record.dense_bytes, record.layers, record.steps = info.dense_bytes, info.layers, job.steps
+  record.seconds = core.now() - began
+  if args.report then require("mcl.report").write(args.report, record) end
+  snapshots:remove()
+  progress.line("%s written, %s", out, progress.duration(record.seconds))
+  summary(record)
+end

@@ -1,0 +1,102 @@
+--- mcl train ARCH.lua --data SPEC -o MODEL.bin: trains an architecture. Its own presets, then --set.
+local core = require "mcl.core"
+local commands = require "mcl.commands"
+local common = require "mcl.commands.common"
+local nn = require "mcl.nn"
+local progress = require "mcl.progress"
+local recipe = require "mcl.recipe"
+local system = require "mcl.system"
+
+-- The options of training as a recipe's, with the architecture's presets as defaults.
+local function options_of(architecture)
+  local options = {}
+  for name, option in pairs(nn.training_options) do
+    local copy = {}
+    for key, value in pairs(option) do
+      copy[key] = value
+    end
+    local preset = architecture and architecture.train[name]
+    if preset ~= nil then
+      copy[1] = math.type(option[1]) == "float" and preset + 0.0 or preset
+    end
+    options[name] = copy
+  end
+  return recipe.new { about = "training", options = options, run = function() end }
+end
+
+local function parser_of(options)
+  local parser = common.parser("train", "Trains an architecture.",
+    "  mcl train examples/models/lenet5.lua --data fashion-mnist -o lenet5.bin\n"
+    .. "  mcl train examples/models/lenet300.lua --data mnist:data/mnist -o lenet300.bin --set epochs=30 --seed 1")
+  parser:argument "architecture":description "a .lua file that returns mcl.nn.sequential{ … }"
+  parser:option "--data":argname "SPEC":description(require("mcl.data").specs)
+  parser:option "-o --output":argname "MODEL":description "where the model goes (ARCH with .bin)"
+  parser:option "--set":count "*":argname "KEY=VALUE":description "an option of training"
+  parser:option "--seed":argname "N":description "of the first weights, the order and the augmentation (0)"
+  parser:flag "--resume":description "go on with a run that was interrupted"
+  parser:epilog("options of training (--set):\n" .. options:help())
+  return parser
+end
+
+-- Fit options by the engine's names, from the values of `options_of`.
+local function fit_options(values)
+  return {
+    epochs = values.epochs, batch = values.batch, optimiser = values.optimiser, rate = values.rate,
+    momentum = values.momentum, nesterov = values.nesterov, weight_decay = values.weight_decay,
+    schedule = {
+      values.schedule, step_epochs = values.step_epochs, step_factor = values.step_factor, warmup = values.warmup,
+    },
+    augment = { shift = values.shift, flip = values.flip, rotate = values.rotate, scale = values.scale },
+    label_smoothing = values.label_smoothing, clip_norm = values.clip_norm, keep_best = values.keep_best,
+  }
+end
+
+local function key_of(args, values, data)
+  local options = {}
+  for name, value in pairs(values) do
+    options[#options + 1] = name .. "=" .. recipe.text_of(value)
+  end
+  table.sort(options)
+  return {
+    version = core.version, architecture = system.hash_file(args.architecture), options = table.concat(options, " "),
+    seed = tostring(args.seed or 0), data = data:fingerprint(system.hash_file),
+  }
+end
+
+return function(arguments)
+  local path = arguments[2]
+  local architecture, message
+  if path and not path:match "^%-" then architecture, message = nn.load(path) end
+  local options = options_of(architecture)
+  local args = common.parse(parser_of(options), arguments)
+  if not architecture then architecture, message = nn.load(args.architecture) end
+  if not architecture then error(message, 0) end
+  if not args.data then commands.usage("train needs data: --data SPEC (%s)", require("mcl.data").specs) end
+  local values, wrong = options:resolve(common.settings(args.set, "--set"))
+  if not values then commands.usage("train: %s", wrong) end
+  local out = args.output or (args.architecture:match "([^/]*)%.lua$") .. ".bin"
+
+  local data = require("mcl.data").open(args.data)
+  local model = architecture:build { seed = args.seed or 0, input = not architecture.input and data:shape() or nil }
+  data:reshape { table.unpack(model.core:inputs()[1].shape, 2) }
+  local function log(text) progress.line(text) end
+  log(("%s: %s parameters, %s multiply-adds; %s"):format(args.architecture, common.thousands(model.core:parameters()),
+    common.thousands(model.core:multiply_adds()), tostring(data)))
+
+  local snapshots = require("mcl.resume").open(out, key_of(args, values, data), args.resume, log)
+  local job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
+  local fit = fit_options(values)
+  fit[1] = job.data.fit
+  local ok, failure = pcall(model.fit, model, fit)
+  if not ok and system.interrupted() then
+    local text = "stopped; the last whole epoch is kept in %s; the same command with --resume goes on"
+    error(text:format(snapshots.folder), 0)
+  end
+  if not ok then error(failure, 0) end
+  job:finish()
+  model:save(out)
+  snapshots:remove()
+  local result = model:evaluate(data:part "report")
+  print(("%s: accuracy %.4f, error %.4f, loss %.4f on %s test examples"):format(out, result.accuracy,
+    1 - result.accuracy, result.loss, common.thousands(result.count)))
+end

@@ -1,0 +1,12 @@
+--- mcl verify FILE: every checksum, every stream decoded.
+local core = require "mcl.core"
+local common = require "mcl.commands.common"
+
+return function(arguments)
+  local parser = common.parser("verify", "Checks a .mcl or .bin file: every checksum, every stream decoded.",
+    "  mcl verify lenet5.mcl")
+  parser:argument "file"
+  local args = common.parse(parser, arguments)
+  core.verify(args.file)
+  if not args.quiet then print(args.file .. ": whole") end
+end

@@ -1,0 +1,305 @@
+--- Data: what a SPEC on the command line names, read when first needed, and its parts.
+--
+--     fashion-mnist   Debian's dataset-fashion-mnist        npz:FILE     x_train, y_train, x_test, y_test
+--     mnist:DIR       the four files of MNIST, .gz or not   images:DIR   a folder of images
+--     idx:DIR         the same for other idx data           FILE.lua     returns such arrays, or an iterator of batches
+--
+-- The training set is split once and for all: `choose`, a tenth of it, 5,000 at most, is held out to choose by; `fit`
+-- is the rest; `calibrate` is 1,024 of fit. The split does not depend on --seed, so a net trained with one seed and
+-- compressed with another has still never seen what is chosen by. `report` is the test set.
+local core = require "mcl.core"
+local check = require "mcl.check"
+
+local data = {}
+
+local SPLIT_SEED = 0x6d636c
+local MOST_CHOOSE, MOST_CALIBRATE = 5000, 1024
+
+local Data = {}
+Data.__index = Data
+Data.__name = "mcl.data"
+
+local function fail(format, ...)
+  error(format:format(...), 0)
+end
+
+local function exists(path)
+  local file = io.open(path, "rb")
+  if file then file:close() end
+  return file ~= nil
+end
+
+-- ---- Arrays ----------------------------------------------------------------------------------------------------
+
+local function product(shape, first)
+  local count = 1
+  for i = first, #shape do
+    count = count * shape[i]
+  end
+  return count
+end
+
+-- NaN or infinity in floating data: an error with the place.
+local function check_finite(name, x)
+  local bad = x:ne(x) + x:abs():gt(3.4e38)
+  if bad:sum() == 0 then return end
+  local rows = x.shape[1]
+  local first, last = 1, rows -- the first bad row, by bisection
+  while first < last do
+    local middle = (first + last) // 2
+    local part = x:rows(first, middle - first + 1)
+    if (part:ne(part) + part:abs():gt(3.4e38)):sum() > 0 then
+      last = middle
+    else
+      first = middle + 1
+    end
+  end
+  local row = x:rows(first, 1):reshape { product(x.shape, 2) }:totable()
+  for i, value in ipairs(row) do
+    if value ~= value or math.abs(value) == math.huge then
+      local what = value ~= value and "not a number" or "infinite"
+      fail("%s: example %d, value %d is %s; clean the data first", name, first, i, what)
+    end
+  end
+end
+
+-- One set: images or vectors x, labels or targets y; 8-bit values become fractions of one.
+local function set(name, x, y)
+  local shape = x.shape
+  if #shape < 2 then
+    fail("%s: x has shape {%s}; examples along the first dimension are wanted", name, table.concat(shape, ","))
+  end
+  local scale = 1
+  if x.dtype == "u8" then
+    scale = 1 / 255
+  elseif x.dtype ~= "f32" then
+    x = x:to "f32"
+  end
+  if x.dtype == "f32" then check_finite(name, x) end
+  if #shape == 3 then x = x:reshape { shape[1], 1, shape[2], shape[3] } end
+  if y.shape[1] ~= shape[1] then
+    fail("%s: %d examples, but %d labels", name, shape[1], y.shape[1])
+  end
+  if #y.shape == 2 and y.shape[2] == 1 and y.dtype ~= "f32" then y = y:reshape { y.shape[1] } end
+  if #y.shape == 1 and y.dtype ~= "u8" then
+    if y.dtype:match "^f" then check_finite(name .. " (labels)", y) end
+    y = y:to "i64"
+  elseif #y.shape > 1 then
+    y = y:to "f32"
+    check_finite(name .. " (targets)", y)
+  end
+  return { x = x, y = y, scale = scale, count = shape[1] }
+end
+
+-- ---- Where data come from: each source gives a function (part) → x, y; part is "train" or "test" ------------------
+
+local function idx_files(folder, hint)
+  local function find(stem)
+    local dotted = stem:gsub("%-idx", ".idx")
+    for _, name in ipairs { stem, stem .. ".gz", dotted, dotted .. ".gz" } do
+      local path = folder .. "/" .. name
+      if exists(path) then return path end
+    end
+    fail("%s/%s is not there (nor .gz); %s", folder, stem, hint)
+  end
+  local files = {}
+  for _, stem in ipairs { "train", "t10k" } do
+    files[#files + 1] = find(stem .. "-images-idx3-ubyte")
+    files[#files + 1] = find(stem .. "-labels-idx1-ubyte")
+  end
+  return function(part)
+    local first = part == "train" and 1 or 3
+    return core.idx_load(files[first]), core.idx_load(files[first + 1])
+  end, files
+end
+
+local function npz(path)
+  local arrays
+  return function(part)
+    arrays = arrays or core.npz_load(path)
+    local x, y = arrays["x_" .. part], arrays["y_" .. part]
+    if not x or not y then
+      fail("%s has no x_%s and y_%s; it has %s", path, part, part, table.concat(check.sorted_keys(arrays), ", "))
+    end
+    return x, y
+  end, { path }
+end
+
+-- All batches of an iterator as one pair of tensors.
+local function gather(path, iterator)
+  local xs, ys, rows = {}, {}, 0
+  while true do
+    local x, y = iterator()
+    if x == nil then break end
+    if type(x) == "table" then x = core.tensor(x) end
+    if type(y) == "table" then y = core.tensor(y) end
+    if y == nil or x.shape[1] ~= y.shape[1] then
+      fail("%s: batch %d has not as many labels as examples", path, #xs + 1)
+    end
+    xs[#xs + 1], ys[#ys + 1], rows = x, y, rows + x.shape[1]
+  end
+  if rows == 0 then fail("%s: the iterator gave no batch", path) end
+  local function join(parts)
+    local whole = core.zeros({ rows, table.unpack(parts[1].shape, 2) }, parts[1].dtype)
+    local at = 1
+    for _, part in ipairs(parts) do
+      whole:rows(at, part.shape[1]):set(part)
+      at = at + part.shape[1]
+    end
+    return whole
+  end
+  return join(xs), join(ys)
+end
+
+local function lua_file(path)
+  local chunk, message = loadfile(path, "t")
+  if not chunk then fail("%s", message) end
+  local ok, result = pcall(chunk)
+  if not ok then fail("%s", tostring(result)) end
+  if type(result) == "function" then
+    return function(part)
+      local iterator = result(part)
+      if type(iterator) ~= "function" then
+        fail("%s: the function it returns, called with %q, does not give an iterator of batches x, y", path, part)
+      end
+      return gather(path, iterator)
+    end, { path }
+  end
+  if type(result) ~= "table" then
+    fail("%s returns neither { x_train=, y_train=, x_test=, y_test= } nor a function(part), an iterator's maker", path)
+  end
+  check.keys(result, { "x_train", "y_train", "x_test", "y_test" }, path, 0)
+  return function(part)
+    local x, y = result["x_" .. part], result["y_" .. part]
+    if not x or not y then fail("%s: x_%s and y_%s are missing", path, part, part) end
+    if type(x) == "table" then x = core.tensor(x) end
+    if type(y) == "table" then y = core.tensor(y) end
+    return x, y
+  end, { path }
+end
+
+local FASHION = "/usr/share/datasets/fashion-mnist"
+
+local sources = {
+  ["fashion-mnist"] = function()
+    return idx_files(FASHION, "install it: apt-get install dataset-fashion-mnist")
+  end,
+  mnist = function(folder)
+    return idx_files(folder, "mnist:DIR wants the folder that holds MNIST's four idx files")
+  end,
+  idx = function(folder)
+    return idx_files(folder, "idx:DIR wants train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k")
+  end,
+  npz = npz,
+  images = function(folder)
+    fail("images:%s: folders of images are not in this build; make an .npz of them and give npz:FILE", folder)
+  end,
+}
+
+--- What a SPEC may be, for messages.
+data.specs = "fashion-mnist, mnist:DIR, idx:DIR, npz:FILE, images:DIR, FILE.lua"
+
+-- The source that a SPEC names.
+local function source_of(spec)
+  if spec:match "%.lua$" then return lua_file(spec) end
+  local kind, place = spec:match "^([%w-]+):(.+)$"
+  kind = kind or spec
+  local source = sources[kind]
+  if not source then
+    fail("%s; data are one of %s", check.unknown("data", kind, check.sorted_keys(sources)), data.specs)
+  end
+  if kind ~= "fashion-mnist" and not place then fail("data %s: a place is wanted, %s:…", spec, kind) end
+  return source(place)
+end
+
+-- ---- The object ------------------------------------------------------------------------------------------------
+
+--- Opens data by SPEC; nothing large is read yet. Errors are texts without a position.
+function data.open(spec)
+  local source, files = source_of(spec)
+  return setmetatable({ spec = spec, source = source, files = files, sets = {}, parts = {} }, Data)
+end
+
+function Data:__tostring()
+  return "data " .. self.spec
+end
+
+--- A text that changes with the data: the hash of each file they come from. hash: function(path) → text.
+function Data:fingerprint(hash)
+  local texts = { self.spec }
+  for _, path in ipairs(self.files or {}) do
+    texts[#texts + 1] = hash(path)
+  end
+  return table.concat(texts, " ")
+end
+
+--- The set "train" or "test": x, y, scale, count.
+function Data:set(name)
+  if not self.sets[name] then
+    local x, y = self.source(name)
+    self.sets[name] = set(self.spec .. " " .. name, x, y)
+  end
+  return self.sets[name]
+end
+
+--- Shape of an example.
+function Data:shape()
+  local any = self.sets.train or self.sets.test or self:set "train"
+  return { table.unpack(any.x.shape, 2) }
+end
+
+--- Gives examples the shape that a model wants, where the number of values is the same (28×28 for 784, say).
+function Data:reshape(wanted)
+  self.wanted = { table.unpack(wanted) }
+  self.parts = {}
+end
+
+local function shaped(self, one)
+  local wanted = self.wanted
+  local x = one.x
+  if not wanted then return x end
+  if product(wanted, 1) ~= product(x.shape, 2) then
+    local have, want = table.concat(x.shape, "×", 2), table.concat(wanted, "×")
+    fail("%s: examples are %s, but the model takes %s", self.spec, have, want)
+  end
+  return x:reshape { x.shape[1], table.unpack(wanted) }
+end
+
+local function sizes(count)
+  local choose = math.max(1, math.min(MOST_CHOOSE, count // 10))
+  local fit = count - choose
+  return fit, choose, math.min(MOST_CALIBRATE, fit)
+end
+
+--- The engine's dataset of a part: fit, calibrate, choose, report.
+function Data:part(name)
+  if self.parts[name] then return self.parts[name] end
+  local one = self:set(name == "report" and "test" or "train")
+  local whole = core.dataset(shaped(self, one), one.y, one.scale, 0)
+  local part = whole
+  if name ~= "report" then
+    if one.count < 2 then fail("%s: %d training examples cannot be split", self.spec, one.count) end
+    local fit, choose, calibrate = sizes(one.count)
+    if name == "fit" then
+      part = whole:part(SPLIT_SEED, 0, fit)
+    elseif name == "choose" then
+      part = whole:part(SPLIT_SEED, fit, choose)
+    elseif name == "calibrate" then
+      part = whole:part(SPLIT_SEED, 0, calibrate)
+    else
+      fail("data have no part %s", name)
+    end
+  end
+  self.parts[name] = part
+  return part
+end
+
+--- Rows first … of the test set as f32, as the model sees them: for comparisons.
+function Data:examples(first, count)
+  local one = self:set "test"
+  local x = shaped(self, one)
+  count = math.min(count, one.count - first + 1)
+  return (x:rows(first, count):to "f32" * one.scale):eval()
+end
+
+return data

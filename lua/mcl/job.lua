@@ -1,0 +1,154 @@
+--- A job: what a recipe is given beside the model. The parts of the data, calibration, logs, named steps; and, through
+-- the model's hooks, numbered fits with a seed each, the record for the report, and snapshots to resume from.
+local core = require "mcl.core"
+local check = require "mcl.check"
+
+local job = {}
+
+local Job = {}
+Job.__index = Job
+Job.__name = "mcl.job"
+
+local PARTS = { train = "fit", fit = "fit", calibrate = "calibrate", choose = "choose" }
+
+-- What job.data is to a recipe: the parts by name, but never the one to report on.
+local function parts(data)
+  return setmetatable({}, {
+    __index = function(_, name)
+      if name == "report" or name == "test" then
+        error("job.data: the test set is kept for the report; fit by job.data.train, choose by job.data.choose", 2)
+      end
+      if not PARTS[name] then
+        error(check.unknown("part of job.data", tostring(name), check.sorted_keys(PARTS)), 2)
+      end
+      if not data then error("this recipe needs data: give --data SPEC", 2) end
+      return data:part(PARTS[name])
+    end,
+    __newindex = function()
+      error("job.data cannot be changed", 2)
+    end,
+    __tostring = function()
+      return data and tostring(data) or "no data"
+    end,
+  })
+end
+
+--- A seed for the n-th use of a job's seed.
+local function derive(seed, n)
+  return (seed * 0x5851F42D4C957F2D + n * 0x14057B7EF767814F + 1) & 0x7FFFFFFFFFFFFFFF
+end
+
+--- Makes a job for a model: data (mcl.data or nil), seed, snapshots (mcl.resume or nil), log (function(text) or nil),
+-- dry (fits are left out).
+function job.new(model, options)
+  local self = setmetatable({
+    model = model, source = options.data, seed = options.seed or 0, snapshots = options.snapshots, write = options.log,
+    dry = options.dry, fits = 0, steps = {}, began = core.now(), data = parts(options.data),
+  }, Job)
+  model.hooks = {
+    before_fit = function(...) return self:before_fit(...) end,
+    after_fit = function(...) return self:after_fit(...) end,
+    after_compress = function(...) return self:after_compress(...) end,
+  }
+  if options.data then
+    -- read only when a scheme asks for statistics
+    model.calibration_data = function() return options.data:part "calibrate" end
+  end
+  return self
+end
+
+function Job:__tostring()
+  return ("job: seed %d, %s"):format(self.seed, tostring(self.data))
+end
+
+--- A line on stderr, with --quiet none: job:log("density %.2f", 0.1).
+function Job:log(format, ...)
+  if self.write then self.write(select("#", ...) > 0 and format:format(...) or tostring(format)) end
+end
+
+--- Shows how far the recipe's own loop is.
+function Job:progress(task, done, total)
+  local show = require("mcl.progress").report
+  if self.write then show(task, done, total) end
+end
+
+--- Statistics of every layer over the calibration data; names such as "input_norm", "gram", "fisher".
+function Job:calibrate(...)
+  local names = { ... }
+  if #names == 0 then names = { "input_square" } end
+  return self.model:calibrate(self.data.calibrate, names)
+end
+
+--- Marks a step for the report, with the size of the model's file and, where there are data, how it does on the part to
+-- choose by. Returns the record { name, bytes, accuracy, loss, seconds }.
+function Job:step(name)
+  self.pending = nil
+  return self:record(name, self.source and not self.dry and self.model:evaluate(self.data.choose) or nil)
+end
+
+function Job:record(name, evaluation)
+  local step = {
+    name = name, bytes = self.model:size(), seconds = core.now() - self.began,
+    accuracy = evaluation and evaluation.accuracy, loss = evaluation and evaluation.loss,
+  }
+  self.steps[#self.steps + 1] = step
+  return step
+end
+
+-- ---- Hooks: what the model calls ---------------------------------------------------------------------------------
+
+local function epoch_line(fit, report)
+  local held_out = ""
+  if report.validation_accuracy == report.validation_accuracy then
+    held_out = (", held out %.4f"):format(report.validation_accuracy)
+  end
+  return ("fit %d, epoch %d/%d: loss %.4f, accuracy %.4f%s, %.1f s"):format(
+    fit, report.epoch, report.epochs, report.loss, report.accuracy, held_out, report.seconds)
+end
+
+function Job:before_fit(_, options)
+  self.fits = self.fits + 1
+  local fit = self.fits
+  if self.dry then return { epoch = 0, epochs = 0, loss = 0, accuracy = 0, seconds = 0, skipped = true } end
+  if self.snapshots then
+    local report = self.snapshots:finished(fit, self.model)
+    if report then
+      self:log("fit %d was finished before: taken from %s", fit, self.snapshots.folder)
+      return report
+    end
+    options.checkpoint = options.checkpoint or self.snapshots:checkpoint(fit)
+  end
+  options.seed = options.seed or derive(self.seed, fit)
+  if options.validation == nil and self.source then options.validation = self.data.choose end
+  local user = options.epoch_end
+  options.epoch_end = function(report)
+    self:log(epoch_line(fit, report))
+    if user then return user(report) end
+  end
+  return nil
+end
+
+function Job:after_fit(_, report)
+  if self.dry then return end
+  if self.snapshots and not report.skipped then self.snapshots:keep(self.fits, self.model, report) end
+  local name = self.pending or "fit"
+  self.pending = nil
+  local evaluation
+  if report.validation_accuracy and report.validation_accuracy == report.validation_accuracy then
+    evaluation = { accuracy = report.validation_accuracy, loss = report.validation_loss }
+  end
+  self:record(("%s, fit %d"):format(name, self.fits), evaluation)
+end
+
+function Job:after_compress(_, what)
+  self.pending = tostring(what)
+  if #self.pending > 60 then self.pending = self.pending:sub(1, utf8.offset(self.pending, 0, 57) - 1) .. "…" end
+end
+
+--- Ends the job: a last compression without a fit after it becomes a step too.
+function Job:finish()
+  if self.pending and not self.dry then self:step(self.pending) end
+  self.model.hooks = nil
+end
+
+return job

@@ -1,0 +1,252 @@
+--- Reports of a run: JSON, or one page of HTML that needs no network. The page: what came of it in figures, where the
+-- bytes went (bars in SVG), how size and accuracy changed step by step, and what the run was made of.
+local core = require "mcl.core"
+local progress = require "mcl.progress"
+local recipe = require "mcl.recipe"
+
+local report = {}
+
+local STYLE = [[
+:root { color-scheme: light dark; --paper: #fdfdfb; --ink: #1d1f21; --faint: #6a6f75; --line: #dedfdc; --a: #2f6f9f;
+  --b: #d98a29; --c: #b9bdb8; }
+@media (prefers-color-scheme: dark) { :root { --paper: #17191b; --ink: #e6e6e3; --faint: #9aa0a6; --line: #34383b;
+  --a: #6fb1de; --b: #e8a74f; --c: #565b5e; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 60rem; padding: 3rem 1.5rem 5rem; background: var(--paper); color: var(--ink);
+  font: 16px/1.55 "Source Sans 3", "Segoe UI", system-ui, sans-serif; font-variant-numeric: tabular-nums; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 .3rem; font-weight: 650; }
+h2 { font-size: 1.1rem; margin: 3rem 0 .8rem; font-weight: 650; }
+p { margin: .3rem 0; max-width: 42rem; }
+.faint, figcaption { color: var(--faint); }
+.figures { display: flex; flex-wrap: wrap; gap: 1.5rem 3rem; margin: 2rem 0 0; }
+.figures div { min-width: 7rem; }
+.figures b { display: block; font-size: 1.9rem; line-height: 1.2; font-weight: 600; }
+table { border-collapse: collapse; width: 100%; font-size: .92rem; }
+th { text-align: left; font-weight: 600; color: var(--faint); border-bottom: 1px solid var(--ink); }
+th, td { padding: .32rem .9rem .32rem 0; vertical-align: top; }
+td { border-bottom: 1px solid var(--line); }
+.n { text-align: right; }
+.wide { overflow-x: auto; }
+svg { width: 100%; height: auto; display: block; }
+svg text { font: 13px "Source Sans 3", "Segoe UI", system-ui, sans-serif; fill: var(--ink); }
+svg .small { font-size: 11px; fill: var(--faint); }
+.a { fill: var(--a); } .b { fill: var(--b); } .c { fill: var(--c); }
+.path { fill: none; stroke: var(--a); stroke-width: 2; } .path2 { fill: none; stroke: var(--b); stroke-width: 2; }
+.grid { stroke: var(--line); }
+code, pre { font: .88rem/1.5 ui-monospace, "JetBrains Mono", monospace; }
+pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 4px; padding: .7rem 1rem; }
+.key span { display: inline-block; width: .8em; height: .8em; margin: 0 .4em 0 1.2em; vertical-align: -.05em; }]]
+
+local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
+
+local function escape(text)
+  return (tostring(text):gsub("[&<>\"']", entities))
+end
+
+local function thousands(count)
+  local grouped = ("%d"):format(count):reverse():gsub("(%d%d%d)", "%1,"):reverse()
+  return (grouped:gsub("^,", ""))
+end
+
+local function percent(value, digits)
+  return value and ("%." .. (digits or 2) .. "f %%"):format(value * 100) or "–"
+end
+
+-- ---- Pictures --------------------------------------------------------------------------------------------------
+
+-- A bar a weight: coded streams, then the rest of its share of the file; all on one scale.
+local function size_bars(layers)
+  local most = 1
+  for _, layer in ipairs(layers) do
+    most = math.max(most, layer.bytes.file)
+  end
+  local step, left, width = 26, 150, 560
+  local out = { ('<svg viewBox="0 0 860 %d" role="img" aria-label="bytes of each weight">'):format(#layers * step + 8) }
+  for i, layer in ipairs(layers) do
+    local y = (i - 1) * step + 4
+    local coded = math.min(layer.bytes.coded, layer.bytes.file)
+    local first, second = coded / most * width, (layer.bytes.file - coded) / most * width
+    out[#out + 1] = ('<text x="%d" y="%d" text-anchor="end">%s</text>'):format(left - 10, y + 14, escape(layer.name))
+    out[#out + 1] = ('<rect class="a" x="%d" y="%d" width="%.1f" height="18"/>'):format(left, y, first)
+    out[#out + 1] = ('<rect class="b" x="%.1f" y="%d" width="%.1f" height="18"/>'):format(left + first, y, second)
+    out[#out + 1] = ('<text class="small" x="%.1f" y="%d">%s of %s</text>'):format(left + first + second + 6, y + 13,
+      progress.bytes(layer.bytes.file), progress.bytes(layer.bytes.dense))
+  end
+  out[#out + 1] = "</svg>"
+  return table.concat(out, "\n")
+end
+
+-- Where the whole file goes, in one stacked bar beside the dense size.
+local function whole_bar(record)
+  local width = 860
+  local scale = width / math.max(record.dense_bytes, record.after.bytes)
+  local out = { '<svg viewBox="0 0 860 74" role="img" aria-label="size before and after">' }
+  out[#out + 1] = ('<rect class="c" x="0" y="4" width="%.1f" height="22"/>'):format(record.dense_bytes * scale)
+  local dense = progress.bytes(record.dense_bytes)
+  out[#out + 1] = ('<text x="8" y="20">dense, 4 bytes a parameter: %s</text>'):format(dense)
+  local at = 0
+  for i, layer in ipairs(record.layers) do
+    local size = layer.bytes.file * scale
+    local rect = '<rect class="%s" x="%.2f" y="34" width="%.2f" height="22"><title>%s %s</title></rect>'
+    local class = i % 2 == 1 and "a" or "b"
+    out[#out + 1] = rect:format(class, at, size, escape(layer.name), progress.bytes(layer.bytes.file))
+    at = at + size
+  end
+  local rest = math.max(0, record.after.bytes * scale - at)
+  out[#out + 1] = ('<rect class="c" x="%.2f" y="34" width="%.2f" height="22"/>'):format(at, rest)
+  out[#out + 1] = ('<text x="%.1f" y="50">%s</text></svg>'):format(at + rest + 8, progress.bytes(record.after.bytes))
+  return table.concat(out, "\n")
+end
+
+-- Bytes (logarithmic) and accuracy on the held-out part, a point a step.
+local function step_curve(steps)
+  local points = {}
+  for _, step in ipairs(steps) do
+    if step.accuracy then points[#points + 1] = step end
+  end
+  if #points < 2 then return "" end
+  local least, most, low, high = math.huge, 0, 1, 0
+  for _, step in ipairs(points) do
+    least, most = math.min(least, step.bytes), math.max(most, step.bytes)
+    low, high = math.min(low, step.accuracy), math.max(high, step.accuracy)
+  end
+  if high - low < 1e-3 then low, high = low - 5e-4, high + 5e-4 end
+  local function x(i) return 60 + (i - 1) * 740 / (#points - 1) end
+  local function y_bytes(bytes)
+    if most == least then return 100 end
+    return 180 - 160 * math.log(bytes / least) / math.log(most / least)
+  end
+  local bytes, accuracy = {}, {}
+  for i, step in ipairs(points) do
+    bytes[i] = ("%.1f,%.1f"):format(x(i), y_bytes(step.bytes))
+    accuracy[i] = ("%.1f,%.1f"):format(x(i), 180 - 160 * (step.accuracy - low) / (high - low))
+  end
+  return ([[<figure style="margin:0"><svg viewBox="0 0 860 200" role="img" aria-label="bytes and accuracy by step">
+<line class="grid" x1="60" x2="800" y1="20" y2="20"/><line class="grid" x1="60" x2="800" y1="180" y2="180"/>
+<text class="small" x="54" y="24" text-anchor="end">%s</text>
+<text class="small" x="54" y="184" text-anchor="end">%s</text>
+<text class="small" x="806" y="24">%s</text><text class="small" x="806" y="184">%s</text>
+<polyline class="path" points="%s"/><polyline class="path2" points="%s"/></svg>
+<figcaption class="key"><span style="background:var(--a)"></span>bytes, logarithmic (left)
+<span style="background:var(--b)"></span>accuracy on the held-out part (right)</figcaption></figure>]]):format(
+    progress.bytes(most), progress.bytes(least), percent(high), percent(low), table.concat(bytes, " "),
+    table.concat(accuracy, " "))
+end
+
+-- ---- Tables ----------------------------------------------------------------------------------------------------
+
+local function html_table(head, rows, right)
+  local out = { '<div class="wide"><table><tr>' }
+  for column, text in ipairs(head) do
+    out[#out + 1] = ("<th%s>%s</th>"):format(right[column] and ' class="n"' or "", escape(text))
+  end
+  out[#out + 1] = "</tr>"
+  for _, row in ipairs(rows) do
+    out[#out + 1] = "<tr>"
+    for column, text in ipairs(row) do
+      out[#out + 1] = ("<td%s>%s</td>"):format(right[column] and ' class="n"' or "", escape(text))
+    end
+    out[#out + 1] = "</tr>"
+  end
+  out[#out + 1] = "</table></div>"
+  return table.concat(out)
+end
+
+local function layer_table(layers)
+  local rows = {}
+  for _, layer in ipairs(layers) do
+    rows[#rows + 1] = {
+      layer.name, table.concat(layer.shape, "×"), layer.representation, percent(layer.density), layer.coder or "",
+      thousands(layer.bytes.dense), thousands(layer.bytes.packed), thousands(layer.bytes.coded),
+      thousands(layer.bytes.file),
+    }
+  end
+  local head = { "weight", "shape", "representation", "kept", "coder", "dense", "packed", "coded", "in file" }
+  return html_table(head, rows, { [4] = true, [6] = true, [7] = true, [8] = true, [9] = true })
+end
+
+local function step_table(steps)
+  local rows = {}
+  for i, step in ipairs(steps) do
+    rows[i] = { step.name, thousands(step.bytes), percent(step.accuracy), progress.duration(step.seconds) }
+  end
+  return html_table({ "step", "bytes", "accuracy, held out", "after" }, rows, { [2] = true, [3] = true, [4] = true })
+end
+
+local function figures(record)
+  local before, after = record.before, record.after
+  local list = {
+    { thousands(after.bytes), "bytes, the whole file" },
+    { ("%.1f×"):format(after.ratio), "smaller than dense" },
+  }
+  if after.accuracy then
+    list[#list + 1] = { percent(after.accuracy), "accuracy on the test set" }
+    list[#list + 1] = { percent(before.accuracy), "before compression" }
+  end
+  list[#list + 1] = { progress.duration(record.seconds), "in all" }
+  local out = {}
+  for _, item in ipairs(list) do
+    out[#out + 1] = ("<div><b>%s</b>%s</div>"):format(escape(item[1]), escape(item[2]))
+  end
+  return table.concat(out, "\n")
+end
+
+local function settings(record)
+  local rows = {
+    { "recipe", record.recipe }, { "model", record.model }, { "output", record.output },
+    { "data", record.data or "none" }, { "seed", tostring(record.seed) }, { "mcl", record.version },
+  }
+  local names = {}
+  for name in pairs(record.options) do
+    names[#names + 1] = name
+  end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    rows[#rows + 1] = { "option " .. name, recipe.text_of(record.options[name]) }
+  end
+  return html_table({ "what", "value" }, rows, {})
+end
+
+--- The page of a record.
+function report.html(record)
+  local title = escape(record.output:match "[^/]*$")
+  return table.concat({
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">',
+    '<meta name="viewport" content="width=device-width, initial-scale=1">',
+    "<title>" .. title .. "</title>\n<style>\n" .. STYLE .. "\n</style></head><body>",
+    "<h1>" .. title .. "</h1>",
+    '<p class="faint">' .. escape(record.about:match "[^\n]*") .. "</p>",
+    '<div class="figures">' .. figures(record) .. "</div>",
+    "<h2>Size</h2>" .. whole_bar(record),
+    "<h2>Where the bytes are</h2>" .. size_bars(record.layers),
+    '<p class="faint key"><span style="background:var(--a)"></span>coded streams'
+      .. '<span style="background:var(--b)"></span>its part of the directory</p>',
+    layer_table(record.layers),
+    "<h2>Step by step</h2>" .. step_curve(record.steps) .. step_table(record.steps),
+    "<h2>What the run was made of</h2>" .. settings(record),
+    "<h2>Command</h2><pre>" .. escape(record.command) .. "</pre>",
+    "</body></html>\n",
+  }, "\n")
+end
+
+local function plain(options)
+  local copy = {}
+  for name, value in pairs(options) do
+    copy[name] = value
+  end
+  return copy
+end
+
+--- The record as JSON.
+function report.json(record)
+  local copy = plain(record)
+  copy.options = plain(record.options)
+  return core.json_encode(copy, 2) .. "\n"
+end
+
+--- Writes FILE.html or FILE.json, whole or not at all.
+function report.write(path, record)
+  core.write_file(path, path:match "%.json$" and report.json(record) or report.html(record))
+end
+
+return report

@@ -1,0 +1,116 @@
+/* The program mcl: starts Lua with the sources it carries, lets Ctrl-C stop work cleanly, and hands the arguments to
+ * lua/mcl/commands/init.lua. */
+#include "cli/system.h"
+
+#include <lauxlib.h>
+#include <lualib.h>
+#include <mcl/mcl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static _Atomic(mcl_context *) running; /* what a signal stops; NULL before there is anything to stop */
+static volatile sig_atomic_t interrupts;
+
+/* The first signal asks the work to stop: it keeps its checkpoint and says how to go on. The second does not wait. */
+static void on_signal(int number) {
+  (void)number;
+  mcl_context *ctx = atomic_load(&running);
+  if (interrupts++ || !ctx) _exit(1);
+  mcl_context_cancel(ctx);
+}
+
+static void catch_signals(void) {
+  struct sigaction action;
+  memset(&action, 0, sizeof action);
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, NULL);
+  sigaction(SIGTERM, &action, NULL);
+  action.sa_handler = SIG_IGN; /* a closed pipe is an error of the write, not the end of the program */
+  sigaction(SIGPIPE, &action, NULL);
+}
+
+/* mcl.system.watch(): from here on a signal cancels the work instead of ending the program. */
+static int watch(lua_State *L) {
+  mcl_context *ctx;
+  if (mcl_lua_context(L, &ctx)) return luaL_error(L, "no memory for a context");
+  mcl_lua_watch(L);
+  atomic_store(&running, ctx);
+  return 0;
+}
+
+/* mcl.system.interrupted(): has a signal come? */
+static int interrupted(lua_State *L) {
+  lua_pushboolean(L, interrupts > 0);
+  return 1;
+}
+
+static int open_system(lua_State *L) {
+  mcl_cli_open_system(L);
+  lua_pushcfunction(L, watch);
+  lua_setfield(L, -2, "watch");
+  lua_pushcfunction(L, interrupted);
+  lua_setfield(L, -2, "interrupted");
+  return 1;
+}
+
+static int traceback(lua_State *L) {
+  const char *message = luaL_tolstring(L, 1, NULL);
+  luaL_traceback(L, L, message, 1);
+  return 1;
+}
+
+/* Calls commands.main(arguments), which gives the exit code. Runs protected: argc and argv are on the stack. */
+static int start(lua_State *L) {
+  int argc = (int)lua_tointeger(L, 1);
+  char **argv = lua_touserdata(L, 2);
+  luaL_openlibs(L);
+  luaL_requiref(L, "mcl.system", open_system, 0);
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  lua_pushcfunction(L, luaopen_mcl);
+  lua_setfield(L, -2, "mcl");
+  lua_settop(L, 2);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "mcl");
+  lua_call(L, 1, 0); /* puts the embedded sources within reach of require */
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "mcl.commands");
+  lua_call(L, 1, 1);
+  lua_createtable(L, argc, 0);
+  for (int i = 1; i < argc; i++) {
+    lua_pushstring(L, argv[i]);
+    lua_rawseti(L, -2, i);
+  }
+  lua_call(L, 1, 1);
+  return 1;
+}
+
+int main(int argc, char **argv) {
+  catch_signals();
+  lua_State *L = luaL_newstate();
+  if (!L) {
+    fputs("mcl: not enough memory to start\n", stderr);
+    return 1;
+  }
+  lua_pushcfunction(L, traceback);
+  lua_pushcfunction(L, start);
+  lua_pushinteger(L, argc);
+  lua_pushlightuserdata(L, argv);
+  int code = 1;
+  if (lua_pcall(L, 2, 1, 1)) {
+    fprintf(stderr, "mcl: %s\n", lua_tostring(L, -1));
+  } else {
+    code = (int)lua_tointeger(L, -1);
+  }
+  if (fflush(stdout) && !code) {
+    perror("mcl: standard output");
+    code = 1;
+  }
+  atomic_store(&running, NULL);
+  lua_close(L);
+  return code;
+}

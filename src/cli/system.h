@@ -1,0 +1,11 @@
+/* mcl.system: what the commands need of the operating system and Lua's library does not have. */
+#ifndef MCL_CLI_SYSTEM_H
+#define MCL_CLI_SYSTEM_H
+
+#include <lua.h>
+
+/* Leaves the module's table on the stack: size(path), is_folder(path), make_folder(path), remove_folder(path),
+ * hash(text), hash_file(path). */
+int mcl_cli_open_system(lua_State *L);
+
+#endif
