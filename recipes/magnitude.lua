@@ -17,13 +17,14 @@ return mcl.recipe {
   },
 
   run = function(model, opt, job)
+    if not job.has_data then job:log "no data: pruned without training" end
     for stage = 1, opt.stages do
       local left = 1 - stage / opt.stages
       local density = opt.density + (1 - opt.density) * left ^ 3
       model:compress(mcl.prune { density = density })
 
       local last = stage == opt.stages
-      if opt.epochs > 0 then
+      if opt.epochs > 0 and job.has_data then
         model:fit {
           job.data.train,
           epochs = last and 2 * opt.epochs or opt.epochs,

@@ -39,11 +39,11 @@ local function derive(seed, n)
 end
 
 --- Makes a job for a model: data (mcl.data or nil), seed, snapshots (mcl.resume or nil), log (function(text) or nil),
--- dry (fits are left out).
+-- dry (fits are left out). A recipe that can do without data asks job.has_data.
 function job.new(model, options)
   local self = setmetatable({
     model = model, source = options.data, seed = options.seed or 0, snapshots = options.snapshots, write = options.log,
-    dry = options.dry, fits = 0, steps = {}, began = core.now(), data = parts(options.data),
+    has_data = options.data ~= nil, dry = options.dry, fits = 0, steps = {}, began = core.now(), data = parts(options.data),
   }, Job)
   model.hooks = {
     before_fit = function(...) return self:before_fit(...) end,

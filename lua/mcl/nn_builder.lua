@@ -210,7 +210,7 @@ end
 --- Makes the engine's model. Errors are texts without a position.
 function builder.build(architecture, input, seed, name)
   local build = setmetatable({ model = core.model(name), counts = {}, seed = seed, drawn = 0 }, Build)
-  local value = build.model:add_input("input", { -1, table.unpack(input) })
+  local value = build.model:add_input("x", { -1, table.unpack(input) })
   local output = list(build, architecture.layers, value, { table.unpack(input) })
   build.model:add_output(output)
   return build.model

@@ -54,9 +54,16 @@ function resume.open(out, key, wanted, log)
     log(("nothing to resume: %s is not there; starting anew"):format(self.folder))
   end
   system.remove_folder(self.folder)
-  system.make_folder(self.folder)
-  core.write_file(self.folder .. "/key.json", core.json_encode(key, 2))
+  self.key = key
   return self
+end
+
+-- The folder is made when there is something to keep.
+function Resume:begin()
+  if not self.key then return end
+  system.make_folder(self.folder)
+  core.write_file(self.folder .. "/key.json", core.json_encode(self.key, 2))
+  self.key = nil
 end
 
 function Resume:path(fit, ending)
@@ -65,6 +72,7 @@ end
 
 --- Where the fit under way keeps its state.
 function Resume:checkpoint(fit)
+  self:begin()
   return self:path(fit, "checkpoint")
 end
 
@@ -92,8 +100,14 @@ end
 
 --- Keeps a finished fit. The report comes last: a snapshot without one is not finished.
 function Resume:keep(fit, model, report)
+  self:begin()
   model.core:save(self:path(fit, "bin"), { keep = true })
   core.write_file(self:path(fit, "json"), core.json_encode(plain(report), 2))
+end
+
+--- Is there anything to go on from?
+function Resume:holds()
+  return read(self.folder .. "/key.json") ~= nil
 end
 
 --- The run is done: the folder goes.

@@ -55,8 +55,8 @@ end
 function common.parse(parser, arguments)
   local ok, result = parser:pparse(prepared(arguments))
   if not ok then
-    local name = parser:get_usage():match "^Usage: (mcl %S+)"
-    commands.usage("%s\n%s --help says more", (result:gsub("\nDid you mean", "; did you mean")), name)
+    local usage = parser:get_usage():gsub("^Usage", "usage")
+    commands.usage("%s\n%s", (result:gsub("\nDid you mean", "; did you mean")), usage)
   end
   if result.quiet and result.verbose then commands.usage "--quiet and --verbose do not go together" end
   if result.threads then

@@ -30,7 +30,7 @@ end
 
 return function(arguments)
   local parser = common.parser("infer", "Runs a model on arrays in .npy files.",
-    "  mcl infer lenet5.mcl --input input=x.npy --output fc2=y.npy\n"
+    "  mcl infer lenet5.mcl --input x=x.npy --output fc2=y.npy\n"
     .. "  mcl infer lenet5.mcl --input x.npy --output y.npy")
   parser:argument "model"
   parser:option "--input":count "+":argname "NAME=FILE.npy":description "an input; without a name, the only one"

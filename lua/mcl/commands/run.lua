@@ -132,12 +132,13 @@ local function perform(recipe, values, model, job, arguments)
   local ok, message = xpcall(recipe.run, function(text)
     return os.getenv "MCL_TRACEBACK" and debug.traceback(tostring(text), 2) or text
   end, model, values, job)
+  local kept = not ok and job.snapshots:holds()
   if not ok and system.interrupted() then
-    progress.clear()
-    local folder = job.snapshots and job.snapshots.folder
+    if not kept then error("stopped; there was nothing yet to keep", 0) end
     error(("stopped; finished fits and the last epoch are kept in %s. To go on:\n  %s")
-      :format(folder, how_to_resume(arguments)), 0)
+      :format(job.snapshots.folder, how_to_resume(arguments)), 0)
   end
+  if kept then progress.line("what was done is kept in %s; --resume goes on from it", job.snapshots.folder) end
   if not ok then error(message, 0) end
   job:finish()
 end

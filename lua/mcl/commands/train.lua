@@ -89,6 +89,7 @@ return function(arguments)
   fit[1] = job.data.fit
   local ok, failure = pcall(model.fit, model, fit)
   if not ok and system.interrupted() then
+    if not snapshots:holds() then error("stopped; there was nothing yet to keep", 0) end
     local text = "stopped; the last whole epoch is kept in %s; the same command with --resume goes on"
     error(text:format(snapshots.folder), 0)
   end
