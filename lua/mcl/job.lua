@@ -98,12 +98,10 @@ end
 -- ---- Hooks: what the model calls ---------------------------------------------------------------------------------
 
 local function epoch_line(fit, report)
-  local held_out = ""
-  if report.validation_accuracy == report.validation_accuracy then
-    held_out = (", held out %.4f"):format(report.validation_accuracy)
-  end
-  return ("fit %d, epoch %d/%d: loss %.4f, accuracy %.4f%s, %.1f s"):format(
-    fit, report.epoch, report.epochs, report.loss, report.accuracy, held_out, report.seconds)
+  local line = ("fit %d, epoch %d/%d: loss %.4f"):format(fit, report.epoch, report.epochs, report.loss)
+  if report.accuracy then line = line .. (", accuracy %.4f"):format(report.accuracy) end
+  if report.validation_accuracy then line = line .. (", held out %.4f"):format(report.validation_accuracy) end
+  return line .. (", %.1f s"):format(report.seconds)
 end
 
 function Job:before_fit(_, options)
@@ -120,6 +118,7 @@ function Job:before_fit(_, options)
   end
   options.seed = options.seed or derive(self.seed, fit)
   if options.validation == nil and self.source then options.validation = self.data.choose end
+  if options.validation == false then options.validation = nil end
   local user = options.epoch_end
   options.epoch_end = function(report)
     self:log(epoch_line(fit, report))
@@ -133,10 +132,7 @@ function Job:after_fit(_, report)
   if self.snapshots and not report.skipped then self.snapshots:keep(self.fits, self.model, report) end
   local name = self.pending or "fit"
   self.pending = nil
-  local evaluation
-  if report.validation_accuracy and report.validation_accuracy == report.validation_accuracy then
-    evaluation = { accuracy = report.validation_accuracy, loss = report.validation_loss }
-  end
+  local evaluation = { accuracy = report.validation_accuracy, loss = report.validation_loss }
   self:record(("%s, fit %d"):format(name, self.fits), evaluation)
 end
 

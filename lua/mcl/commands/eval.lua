@@ -13,13 +13,13 @@ return function(arguments)
   local data = common.data(args.data, model)
   local result = model:evaluate(data:part "report")
   local record = {
-    loss = result.loss, accuracy = result.accuracy, error = 1 - result.accuracy, count = result.count,
-    seconds = result.seconds,
+    loss = result.loss, accuracy = result.accuracy, error = result.error, count = result.count, seconds = result.seconds,
   }
   if args.json then
     common.print_json(record)
   else
-    print(("accuracy %.4f  error %.4f  loss %.4f  (%s examples, %.2f s)"):format(
-      record.accuracy, record.error, record.loss, common.thousands(record.count), record.seconds))
+    local classes = record.accuracy and ("accuracy %.4f  error %.4f  "):format(record.accuracy, record.error) or ""
+    print(("%sloss %.4f  (%s examples, %.2f s)"):format(classes, record.loss, common.thousands(record.count),
+      record.seconds))
   end
 end

@@ -39,15 +39,15 @@ return function(arguments)
 
   local model = common.model(args.model)
   local inputs, input_names = bind("--input", args.input, model.core:inputs())
-  local outputs = bind("--output", args.output, model.core:outputs())
+  local outputs, output_names = bind("--output", args.output, model.core:outputs())
   local values = {}
   for _, name in ipairs(input_names) do
     if not inputs[name] then commands.usage("input %s is not given: --input %s=FILE.npy", name, name) end
     local tensor = core.npy_load(inputs[name])
     values[name] = tensor.dtype == "f32" and tensor or tensor:to "f32"
   end
-  local results = model.core:run(values)
-  for name, path in pairs(outputs) do
-    core.npy_save(path, type(results) == "table" and results[name] or results)
+  local results = { model.core:run(values) }
+  for i, name in ipairs(output_names) do
+    if outputs[name] then core.npy_save(outputs[name], results[i]) end
   end
 end

@@ -98,6 +98,6 @@ return function(arguments)
   model:save(out)
   snapshots:remove()
   local result = model:evaluate(data:part "report")
-  print(("%s: accuracy %.4f, error %.4f, loss %.4f on %s test examples"):format(out, result.accuracy,
-    1 - result.accuracy, result.loss, common.thousands(result.count)))
+  local classes = result.accuracy and ("accuracy %.4f, error %.4f, "):format(result.accuracy, result.error) or ""
+  print(("%s: %sloss %.4f on %s test examples"):format(out, classes, result.loss, common.thousands(result.count)))
 end
