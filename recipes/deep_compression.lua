@@ -36,7 +36,7 @@ return mcl.recipe {
     stages = { 5, "stages of pruning, an epoch each", min = 1, max = 1000 },
     epochs = { 3, "training after the last stage", min = 0, max = 1000 },
     share_epochs = { 1, "training of the codebooks", min = 0, max = 1000 },
-    rate = { 0.03, "learning rate while pruning", min = 0, max = 10 },
+    rate = { 0.02, "learning rate while pruning", min = 0, max = 10 },
     share_rate = { 0.002, "learning rate of the codebooks", min = 0, max = 10 },
     weight_decay = { 1e-4, "pull of the weights towards zero while pruning", min = 0, max = 1 },
     batch = { 64, "images a step", min = 1, max = 65536 },
@@ -67,10 +67,11 @@ return mcl.recipe {
     job:step "pruned"
 
     local kept = mcl.prune { threshold = 0 } -- what is zero stays zero
-    model:compress {
-      ["@conv"] = kept .. mcl.share { bits = opt.conv_bits },
-      ["@linear"] = kept .. mcl.share { bits = opt.bits },
-    }
+    local schemes = {}
+    for _, layer in ipairs(layers) do
+      schemes[layer.name] = kept .. mcl.share { bits = layer.op == "conv" and opt.conv_bits or opt.bits }
+    end
+    model:compress(schemes)
     if opt.share_epochs > 0 then fit(opt.share_epochs, opt.share_rate, "cosine", 0) end
     job:step "shared"
   end,

@@ -43,7 +43,8 @@ end
 function job.new(model, options)
   local self = setmetatable({
     model = model, source = options.data, seed = options.seed or 0, snapshots = options.snapshots, write = options.log,
-    has_data = options.data ~= nil, dry = options.dry, fits = 0, steps = {}, began = core.now(), data = parts(options.data),
+    has_data = options.data ~= nil,
+    dry = options.dry, fits = 0, steps = {}, began = core.now(), data = parts(options.data),
   }, Job)
   model.hooks = {
     before_fit = function(...) return self:before_fit(...) end,
