@@ -3,7 +3,8 @@ local nn = mcl.nn
 
 local function build(layers, input)
   layers.input = input
-  return nn.sequential(layers):build { seed = 1 }
+  local model = nn.sequential(layers):build { seed = 1 }
+  return model
 end
 
 local function weights(model)

@@ -81,7 +81,7 @@ end)
 
 describe("mcl.recipe", function()
   local function fails(spec, fragment)
-    local ok, message = pcall(function() return mcl.recipe(spec) end)
+    local ok, message = pcall(function() mcl.recipe(spec) end)
     assert.is_false(ok)
     assert.matches(fragment, message, 1, true)
     assert.matches("recipe_spec.lua", message, 1, true)

@@ -9,6 +9,7 @@
 -- compressed with another has still never seen what is chosen by. `report` is the test set.
 local core = require "mcl.core"
 local check = require "mcl.check"
+local chunk = require "mcl.chunk"
 
 local data = {}
 
@@ -152,10 +153,8 @@ local function gather(path, iterator)
 end
 
 local function lua_file(path)
-  local chunk, message = loadfile(path, "t")
-  if not chunk then fail("%s", message) end
-  local ok, result = pcall(chunk)
-  if not ok then fail("%s", tostring(result)) end
+  local result, message = chunk.run(path)
+  if message then fail("%s", message) end
   if type(result) == "function" then
     return function(part)
       local iterator = result(part)

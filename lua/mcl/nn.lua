@@ -10,6 +10,7 @@
 --
 -- Images are channels × height × width. kernel, stride, pad and dilation are a number, or { vertical, horizontal }.
 local check = require "mcl.check"
+local chunk = require "mcl.chunk"
 local builder = require "mcl.nn_builder"
 
 local nn = {}
@@ -231,10 +232,8 @@ end
 
 --- Loads an architecture from a file that returns one; nil and a message otherwise.
 function nn.load(path)
-  local chunk, message = loadfile(path, "t")
-  if not chunk then return nil, message end
-  local ok, result = pcall(chunk)
-  if not ok then return nil, tostring(result) end
+  local result, message = chunk.run(path)
+  if message then return nil, message end
   if not nn.is(result) then return nil, path .. " does not return mcl.nn.sequential{ … }" end
   return result
 end

@@ -9,6 +9,7 @@
 -- An option is { default, "text", min=, max=, choices= }; its type is that of the default: whole number, number, true
 -- or false, text, or a list of numbers. `opt` holds the resolved values; reading a name that is none is an error.
 local check = require "mcl.check"
+local chunk = require "mcl.chunk"
 
 local recipe = {}
 
@@ -230,10 +231,8 @@ end
 
 --- Runs a recipe's text; nil and a message if it does not return a recipe.
 function recipe.load(source, name)
-  local chunk, message = load(source, "@" .. name, "t")
-  if not chunk then return nil, message end
-  local ok, result = pcall(chunk)
-  if not ok then return nil, tostring(result) end
+  local result, message = chunk.run(name, source)
+  if message then return nil, message end
   if not recipe.is(result) then return nil, name .. " does not return mcl.recipe{ … }" end
   return result
 end

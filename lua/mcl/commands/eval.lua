@@ -13,7 +13,8 @@ return function(arguments)
   local data = common.data(args.data, model)
   local result = model:evaluate(data:part "report")
   local record = {
-    loss = result.loss, accuracy = result.accuracy, error = result.error, count = result.count, seconds = result.seconds,
+    loss = result.loss, accuracy = result.accuracy, error = result.error, count = result.count,
+    seconds = result.seconds,
   }
   if args.json then
     common.print_json(record)
