@@ -102,6 +102,7 @@ static mcl_status count_piece(void *arg, int64_t piece, int worker) {
   const array *a = s->arrays;
   while (at >= a->count / PIECE + 1) at -= a++->count / PIECE + 1; /* each has a last piece, maybe empty */
   size_t first = at * PIECE, n = a->count - first < PIECE ? a->count - first : PIECE;
+  if (n == 0) return MCL_OK;
   count_digits(s, a->values + first, n, &counts);
   add_digits(s, &counts, worker);
   return MCL_OK;
