@@ -43,10 +43,10 @@ typedef struct criterion_call {
 /* Runs protected. The function sees the weight's matrix view [rows, cols], over which the statistics broadcast. */
 static int criterion_protected(lua_State *L) {
   const criterion_call *call = lua_touserdata(L, 1);
-  mcl_tensor *weight = call->weight;
-  int64_t rows = mcl_shape_rows(weight->shape), cols = mcl_shape_cols(weight->shape);
+  mcl_tensor *matrix = call->weight;
   lua_rawgeti(L, LUA_REGISTRYINDEX, call->by->function);
-  mcl_lua_check(L, mcl_tensor_reshape(weight, mcl_shape_2(rows, cols), mcl_lua_push_tensor(L)));
+  mcl_tensor **box = mcl_lua_push_tensor(L);
+  *box = mcl_tensor_retain(matrix);
   mcl_lua_push_statistics_view(L, call->statistics);
   lua_call(L, 2, 1);
   if (!mcl_lua_test(L, -1, &mcl_lua_tensor_class) && !mcl_lua_test(L, -1, &mcl_lua_expression_class))
@@ -55,10 +55,10 @@ static int criterion_protected(lua_State *L) {
   mcl_expression **scores = mcl_lua_push_new(L, &mcl_lua_expression_class);
   mcl_lua_check(L, mcl_lua_operand(L, -2, scores));
   mcl_shape shape = mcl_expression_shape(*scores);
-  if (!mcl_shape_equal(shape, mcl_shape_2(rows, cols)) && !mcl_shape_equal(shape, weight->shape)) {
-    char text[192];
-    mcl_lua_fail(L, "a criterion returns one score a weight, %lldx%lld here; this one returned %s", (long long)rows,
-                 (long long)cols, mcl_shape_text(shape, text));
+  if (!mcl_shape_equal(shape, matrix->shape)) {
+    char got[192], wanted[192];
+    mcl_lua_fail(L, "a criterion returns one score a weight, %s here; this one returned %s",
+                 mcl_shape_text(matrix->shape, wanted), mcl_shape_text(shape, got));
   }
   *call->out = mcl_expression_retain(*scores);
   return 0;
@@ -144,7 +144,7 @@ static int share(lua_State *L) {
   return 1;
 }
 
-/* group: "tensor", "channel", or a number of values */
+/* group: "tensor" (0), "channel" (-1), or a number of values */
 static int64_t group_of(lua_State *L) {
   int64_t group = 0;
   int type = lua_getfield(L, 1, "group");
@@ -155,7 +155,7 @@ static int64_t group_of(lua_State *L) {
     else if (strcmp(name, "tensor"))
       mcl_lua_fail(L, "group: \"%s\" is neither \"tensor\", \"channel\" nor a number", name);
   } else if (type != LUA_TNIL) {
-    group = mcl_lua_integer(L, -1, "group", 1, INT64_MAX);
+    group = mcl_lua_integer(L, -1, "group", -1, INT64_MAX);
   }
   lua_pop(L, 1);
   return group;

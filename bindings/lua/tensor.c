@@ -124,7 +124,8 @@ static int tensor_newindex(lua_State *L) {
   if (t->shape.rank == 1 && lua_type(L, 3) <= LUA_TNUMBER) {
     need_writable(L, t);
     uint8_t *at = (uint8_t *)t->data + (size_t)i * mcl_dtype_size(t->dtype);
-    double number = lua_isboolean(L, 3) ? lua_toboolean(L, 3) : mcl_lua_number(L, 3, "value", -HUGE_VAL, HUGE_VAL);
+    if (lua_type(L, 3) != LUA_TNUMBER && !lua_isboolean(L, 3)) mcl_lua_bad(L, 3, "a number");
+    double number = lua_isboolean(L, 3) ? lua_toboolean(L, 3) : lua_tonumber(L, 3);
     int64_t integer = lua_isinteger(L, 3) ? lua_tointeger(L, 3) : 0;
     if (lua_isinteger(L, 3))
       mcl_convert(MCL_I64, &integer, t->dtype, at, 1);

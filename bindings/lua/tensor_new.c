@@ -92,7 +92,8 @@ static int ones(lua_State *L) {
 }
 
 static int full(lua_State *L) {
-  double value = mcl_lua_number(L, 2, "value", -HUGE_VAL, HUGE_VAL);
+  if (lua_type(L, 2) != LUA_TNUMBER) mcl_lua_bad(L, 2, "a number");
+  double value = lua_tonumber(L, 2);
   lua_remove(L, 2);
   push_filled(L, value);
   return 1;

@@ -1,5 +1,5 @@
---- Checks at every public door: keys of option tables, with the nearest right one; ranges; errors that point at the line
--- of the recipe, whatever of mcl's own Lua lies between.
+--- Checks at every public door: keys of option tables, with the nearest right one; ranges; errors that point at the
+-- line of the recipe, whatever of mcl's own Lua lies between.
 local core = require "mcl.core"
 
 local check = {}
@@ -28,7 +28,8 @@ end
 
 -- Damerau-Levenshtein distance: insertions, deletions, changes, exchanges of neighbours.
 local function distance(a, b)
-  local before, last, row = nil, nil, {}
+  local before, last
+  local row = {}
   for j = 0, #b do
     row[j] = j
   end
@@ -46,7 +47,8 @@ local function distance(a, b)
   return row[#b]
 end
 
---- The name nearest to `name`, or nil where none is near: at most a third of its letters wrong, or one begins the other.
+--- The name nearest to `name`, or nil where none is near: at most a third of its letters wrong, or one begins the
+-- other.
 function check.nearest(name, names)
   local best, least
   local lower = name:lower()
@@ -70,8 +72,8 @@ function check.unknown(what, name, names)
   return ('unknown %s "%s"; there are %s'):format(what, name, table.concat(names, ", "))
 end
 
---- `options` is a table, and all its keys are among `names`. level: 1 is the caller's line, 2 its caller's, 0 none; nil:
--- the recipe's line.
+--- `options` is a table, and all its keys are among `names`. level: 1 is the caller's line, 2 its caller's, 0 none;
+-- nil: the recipe's line.
 function check.keys(options, names, what, level)
   if type(options) ~= "table" then
     raise(("%s: a table of options is wanted, got %s"):format(what, core.type(options)), level)

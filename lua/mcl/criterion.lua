@@ -2,9 +2,10 @@
 --
 --     local wanda = mcl.criterion { "input_norm", function(w, s) return w:abs() * s.input_norm end }
 --
--- w is the weight's matrix view [rows, cols]: a row an output, and for a convolution the columns are its patch, in/groups
--- × kh × kw. s has the statistics that were named, and only those; each broadcasts over w: input_norm, input_mean,
--- input_square [cols], gram [cols, cols], zero_rate [rows, 1], fisher [rows, cols]; and rows_seen, least, greatest.
+-- w is the weight's matrix view [rows, cols]: a row an output, and for a convolution the columns are its patch,
+-- in/groups × kh × kw. s has the statistics that were named, and only those; each broadcasts over w: input_norm,
+-- input_mean, input_square [cols], gram [cols, cols], zero_rate [rows, 1], fisher [rows, cols]; and rows_seen, least,
+-- greatest.
 -- The result is an expression, which is run block by block while the threshold is found: scores are never stored.
 local core = require "mcl.core"
 local check = require "mcl.check"
@@ -26,7 +27,9 @@ end
 
 --- Makes a criterion: names of statistics, then the function. name= is for messages and tables.
 function criterion.new(spec)
-  if type(spec) ~= "table" then check.fail('criterion: a table is wanted: mcl.criterion { "input_norm", function … }') end
+  if type(spec) ~= "table" then
+    check.fail('criterion: a table is wanted: mcl.criterion { "input_norm", function … }')
+  end
   for key in pairs(spec) do
     if math.type(key) ~= "integer" and key ~= "name" then
       check.fail("criterion: %s", check.unknown("key", tostring(key), { "name" }))
@@ -38,7 +41,9 @@ function criterion.new(spec)
   end
   local names = { table.unpack(spec, 1, #spec - 1) }
   for i, name in ipairs(names) do
-    if type(name) ~= "string" then check.fail("criterion: item %d is a statistic's name, got %s", i, core.type(name)) end
+    if type(name) ~= "string" then
+      check.fail("criterion: item %d is a statistic's name, got %s", i, core.type(name))
+    end
   end
   local name = spec.name
   if name == nil then

@@ -33,7 +33,8 @@ local function check_function(fn, tensors, options)
   return worst, where
 end
 
---- mcl.gradcheck(model[, { batch =, samples =, seed = }]), or mcl.gradcheck(fn, { tensor, … }[, { samples =, step = }]).
+--- mcl.gradcheck(model[, { batch =, samples =, seed = }]), or mcl.gradcheck(fn, { tensor, … }[, { samples =,
+-- step = }]).
 function gradcheck.check(subject, second, third)
   if type(subject) == "function" then
     check.type(second, "table", "gradcheck: the tensors")

@@ -95,7 +95,7 @@ function Model:layer(selector)
   return found[1]
 end
 
--- ---- Compression -------------------------------------------------------------------------------------------------
+-- ---- Compression ------------------------------------------------------------------------------------------------
 
 local function union(names, more)
   local list, seen = {}, {}
@@ -142,7 +142,9 @@ local function schemes_of(layers, what)
   if type(what) ~= "table" then
     check.fail("compress: a scheme, a plan or { selector = scheme } is wanted, got %s", core.type(what))
   end
-  if next(what) == nil then check.fail("compress: the table is empty; a scheme, or { selector = scheme }, is wanted") end
+  if next(what) == nil then
+    check.fail("compress: the table is empty; a scheme, or { selector = scheme }, is wanted")
+  end
   local chosen = select_layers.assign(layers, what)
   for i, one in pairs(chosen) do
     if one ~= false and core.type(one) ~= "scheme" then

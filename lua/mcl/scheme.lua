@@ -1,5 +1,5 @@
---- Schemes: functions from a weight (and its layer's statistics) to a representation. They are made here with their keys
--- checked, and are C objects from then on: `a .. b` is a, then b; `a + b` is their sum, fitted by alternation.
+--- Schemes: functions from a weight (and its layer's statistics) to a representation. They are made here with their
+-- keys checked, and are C objects from then on: `a .. b` is a, then b; `a + b` is their sum, fitted by alternation.
 local core = require "mcl.core"
 local check = require "mcl.check"
 local criterion = require "mcl.criterion"
@@ -37,7 +37,9 @@ function scheme.share(options)
   check.keys(options, { "bits", "entries", "init", "iterations", "seed", "half", "weighted" }, "share")
   check.number(options.bits, "share: bits", { 1, 8, integer = true })
   check.number(options.entries, "share: entries", { 1, 256, integer = true })
-  if (options.bits == nil) == (options.entries == nil) then check.fail("share: give bits, 1 … 8, or entries, 1 … 256") end
+  if (options.bits == nil) == (options.entries == nil) then
+    check.fail("share: give bits, 1 … 8, or entries, 1 … 256")
+  end
   return core.share(options)
 end
 
@@ -64,8 +66,8 @@ function scheme.quantize(options)
   return core.quantize(copy)
 end
 
---- A product of two thin matrices: rank, or energy, the share of the squared singular values kept. factors: a scheme for
--- both. whiten: minimise the error of the layer's output, by its inputs' Gram matrix.
+--- A product of two thin matrices: rank, or energy, the share of the squared singular values kept. factors: a scheme
+-- for both. whiten: minimise the error of the layer's output, by its inputs' Gram matrix.
 function scheme.lowrank(options)
   check.keys(options, { "rank", "energy", "factors", "whiten" }, "lowrank")
   check.number(options.rank, "lowrank: rank", { 1, math.maxinteger, integer = true })
@@ -83,7 +85,8 @@ function scheme.keep(options)
   return core.keep(options)
 end
 
---- The sum of two schemes with a chosen number of alternations: mcl.sum { a, b, alternations = 10 }. `a + b` has the preset.
+--- The sum of two schemes with a chosen number of alternations: mcl.sum { a, b, alternations = 10 }. `a + b` has the
+-- preset.
 function scheme.sum(options)
   check.keys(options, { 1, 2, "alternations" }, "sum")
   if not scheme.is(options[1]) or not scheme.is(options[2]) then check.fail("sum: two schemes are wanted") end
