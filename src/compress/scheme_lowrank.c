@@ -31,17 +31,13 @@ static void release(mcl_scheme *scheme) { mcl_scheme_release(((lowrank *)scheme)
 /* The right factor sees the layer's input; the left one, the narrow middle, of which nothing was measured. */
 mcl_status mcl_scheme_apply_factors(const mcl_scheme *scheme, const mcl_lowrank *factors,
                                     const mcl_statistics *statistics, mcl_repr **out) {
-  mcl_tensor *left = NULL, *right = NULL;
-  mcl_repr *left_part = NULL, *right_part = NULL;
-  mcl_status status = mcl_repr_values(factors->left, &left);
-  if (!status) status = mcl_repr_values(factors->right, &right);
-  if (!status) status = mcl_scheme_apply_values(scheme, left, NULL, NULL, &left_part);
-  if (!status) status = mcl_scheme_apply_values(scheme, right, statistics, NULL, &right_part);
-  if (!status) status = mcl_lowrank_new(left_part, right_part, factors->base.shape, out);
-  mcl_tensor_release(left);
-  mcl_tensor_release(right);
-  mcl_repr_release(left_part);
-  mcl_repr_release(right_part);
+  mcl_scheme_input middle = {.statistics = NULL}, input = {.statistics = statistics};
+  mcl_repr *left = NULL, *right = NULL;
+  mcl_status status = mcl_scheme_apply_within(scheme, factors->left, &middle, &left);
+  if (!status) status = mcl_scheme_apply_within(scheme, factors->right, &input, &right);
+  if (!status) status = mcl_lowrank_new(left, right, factors->base.shape, out);
+  mcl_repr_release(left);
+  mcl_repr_release(right);
   return status;
 }
 

@@ -46,9 +46,6 @@ static void release(mcl_scheme *scheme) {
 
 /* ---- Applying the second to the values within `first` ---- */
 
-static mcl_status on_values(const mcl_scheme *second, const mcl_repr *first, const mcl_scheme_input *input,
-                            mcl_repr **out);
-
 static mcl_status on_dense(const mcl_scheme *second, const mcl_repr *first, const mcl_scheme_input *input,
                            mcl_repr **out) {
   mcl_tensor *values;
@@ -79,7 +76,7 @@ static mcl_status on_sparse(const mcl_scheme *second, const mcl_sparse *sparse, 
   mcl_scheme_input inner = {.importance = NULL};
   if (mcl_scheme_is_weighted(second)) MCL_TRY(gather_importance(second, sparse, input, &importance));
   inner.importance = importance;
-  mcl_status status = on_values(second, sparse->values, &inner, &values);
+  mcl_status status = mcl_scheme_apply_within(second, sparse->values, &inner, &values);
   if (!status) status = mcl_sparse_with(sparse, values, out);
   mcl_repr_release(values);
   mcl_tensor_release(importance);
@@ -89,14 +86,15 @@ static mcl_status on_sparse(const mcl_scheme *second, const mcl_sparse *sparse, 
 static mcl_status on_sum(const mcl_scheme *second, const mcl_sum *sum, const mcl_scheme_input *input, mcl_repr **out) {
   mcl_repr *part[4] = {NULL};
   mcl_status status = MCL_OK;
-  for (int i = 0; i < sum->parts && !status; i++) status = on_values(second, sum->part[i], input, &part[i]);
+  for (int i = 0; i < sum->parts && !status; i++)
+    status = mcl_scheme_apply_within(second, sum->part[i], input, &part[i]);
   if (!status) status = mcl_sum_new(part, sum->parts, out);
   for (int i = 0; i < 4; i++) mcl_repr_release(part[i]);
   return status;
 }
 
-static mcl_status on_values(const mcl_scheme *second, const mcl_repr *first, const mcl_scheme_input *input,
-                            mcl_repr **out) {
+mcl_status mcl_scheme_apply_within(const mcl_scheme *second, const mcl_repr *first, const mcl_scheme_input *input,
+                                   mcl_repr **out) {
   if (first->kind == &mcl_dense_kind) return on_dense(second, first, input, out);
   if (first->kind == &mcl_sparse_kind) return on_sparse(second, (const mcl_sparse *)first, input, out);
   if (first->kind == &mcl_sum_kind) return on_sum(second, (const mcl_sum *)first, input, out);
@@ -110,7 +108,7 @@ static mcl_status apply(const mcl_scheme *scheme, const mcl_scheme_input *input,
   const then *t = (const then *)scheme;
   mcl_repr *first;
   MCL_TRY(t->first->kind->apply(t->first, input, &first));
-  mcl_status status = on_values(t->second, first, input, out);
+  mcl_status status = mcl_scheme_apply_within(t->second, first, input, out);
   mcl_repr_release(first);
   return status;
 }

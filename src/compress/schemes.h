@@ -41,7 +41,10 @@ mcl_status mcl_scheme_apply_values(const mcl_scheme *scheme, mcl_tensor *values,
 mcl_status mcl_scheme_importance(const mcl_scheme *scheme, const mcl_scheme_input *input, mcl_tensor **out);
 /* Of a quantize with a scale a row. */
 bool mcl_scheme_is_per_channel(const mcl_scheme *scheme);
-/* The scheme on both factors of a product. */
+/* The scheme on the values within a representation: of `input`, only statistics and importance are read. */
+mcl_status mcl_scheme_apply_within(const mcl_scheme *scheme, const mcl_repr *repr, const mcl_scheme_input *input,
+                                   mcl_repr **out);
+/* The same on both factors of a product. */
 mcl_status mcl_scheme_apply_factors(const mcl_scheme *scheme, const mcl_lowrank *factors,
                                     const mcl_statistics *statistics, mcl_repr **out);
 /* Appends at *at, cut to size. */
