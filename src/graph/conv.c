@@ -32,12 +32,10 @@ static mcl_status shape_conv(mcl_context *ctx, const mcl_node *node, const mcl_s
   MCL_TRY(check_channels(ctx, node, in));
   const int64_t *stride = mcl_node_ints(node, MCL_CONV_STRIDE), *pad = mcl_node_ints(node, MCL_CONV_PAD);
   const int64_t *dilation = mcl_node_ints(node, MCL_CONV_DILATION);
-  int64_t padded[2], reach[2];
+  int64_t padded[2], reach[2], row;
   for (int axis = 0; axis < 2; axis++) {
     padded[axis] = in[0].dim[2 + axis] + pad[axis] + pad[2 + axis];
-    if (__builtin_mul_overflow(in[1].dim[2 + axis] - 1, dilation[axis], &reach[axis]) || reach[axis] >= INT64_MAX)
-      reach[axis] = INT64_MAX - 1;
-    reach[axis]++;
+    reach[axis] = (in[1].dim[2 + axis] - 1) * dilation[axis] + 1;
   }
   if (reach[0] > padded[0] || reach[1] > padded[1])
     return mcl_node_fail(ctx, node,
@@ -46,6 +44,8 @@ static mcl_status shape_conv(mcl_context *ctx, const mcl_node *node, const mcl_s
                          (long long)reach[0], (long long)reach[1], (long long)padded[0], (long long)padded[1]);
   out[0] = (mcl_shape){.rank = 4, .dim = {in[0].dim[0], in[1].dim[0]}};
   for (int axis = 0; axis < 2; axis++) out[0].dim[2 + axis] = (padded[axis] - reach[axis]) / stride[axis] + 1;
+  if (__builtin_mul_overflow(mcl_dims_count(in[1], 1, 4), out[0].dim[3], &row) || row > MCL_MOST_ELEMENTS)
+    return mcl_node_fail(ctx, node, "conv: a row of the output is made from more elements than can be held");
   return MCL_OK;
 }
 
@@ -135,7 +135,7 @@ static mcl_status run_conv(const mcl_op_call *call) {
 
 static int64_t conv_multiply_adds(const mcl_node *node, const mcl_shape *in, const mcl_shape *out) {
   (void)node;
-  return mcl_elements(out[0]) * in[1].dim[1] * in[1].dim[2] * in[1].dim[3];
+  return mcl_product_or_most(mcl_elements(out[0]), mcl_dims_count(in[1], 1, 4));
 }
 
 static const mcl_attribute_spec conv_attributes[] = {

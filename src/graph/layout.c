@@ -19,8 +19,7 @@ static mcl_status shape_concat(mcl_context *ctx, const mcl_node *node, const mcl
                            mcl_shape_text(in[0], first), mcl_shape_text(in[i], other), axis);
     if (in[i].dim[axis] < 0)
       return mcl_node_fail(ctx, node, "concat along axis %d would join batches; use another axis", axis);
-    if (i && __builtin_add_overflow(result.dim[axis], in[i].dim[axis], &result.dim[axis]))
-      return mcl_node_fail(ctx, node, "concat: axis %d grows beyond what can be counted", axis);
+    if (i) result.dim[axis] += in[i].dim[axis];
   }
   out[0] = result;
   return MCL_OK;

@@ -74,7 +74,7 @@ static mcl_status run_linear(const mcl_op_call *call) {
 
 static int64_t linear_multiply_adds(const mcl_node *node, const mcl_shape *in, const mcl_shape *out) {
   (void)node;
-  return mcl_elements(out[0]) * in[1].dim[1];
+  return mcl_product_or_most(mcl_elements(out[0]), in[1].dim[1]);
 }
 
 const mcl_op mcl_op_linear = {.id = 2,

@@ -130,7 +130,6 @@ static mcl_status add_value(mcl_model *model, const char *name, mcl_shape shape,
 
 /* Every dimension is at least 1, but dim[0] may be the batch where `batch` allows; the count does not overflow. */
 static mcl_status check_shape(const mcl_model *model, const char *what, const char *name, mcl_shape shape, bool batch) {
-  mcl_status status = MCL_OK;
   int64_t count;
   mcl_shape concrete = shape;
   bool bad = shape.rank < 0 || shape.rank > MCL_MAX_RANK;
@@ -144,8 +143,11 @@ static mcl_status check_shape(const mcl_model *model, const char *what, const ch
                     shape.rank < 0 || shape.rank > MCL_MAX_RANK ? "of a bad rank" : mcl_shape_text(shape, text),
                     batch ? "every dimension must be at least 1, and the first may be -1, the batch"
                           : "every dimension must be at least 1");
-  status = mcl_shape_count(model->ctx, concrete, &count);
+  mcl_status status = mcl_shape_count(model->ctx, concrete, &count);
   if (status) return mcl_fail_where(model->ctx, status, "%s: %s \"%s\"", model->name, what, name);
+  if (count > MCL_MOST_ELEMENTS)
+    return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "%s: %s \"%s\" of %s has more than 2^40 elements", model->name,
+                    what, name, mcl_shape_text(shape, text));
   return MCL_OK;
 }
 
@@ -393,7 +395,7 @@ int64_t mcl_model_multiply_adds(const mcl_model *model) {
       if (in[i].rank && in[i].dim[0] < 0) in[i].dim[0] = 1;
     for (int i = 0; i < node->outputs; i++)
       if (out[i].rank && out[i].dim[0] < 0) out[i].dim[0] = 1;
-    total += node->op->multiply_adds(node, in, out);
+    if (__builtin_add_overflow(total, node->op->multiply_adds(node, in, out), &total)) return INT64_MAX;
   }
   return total;
 }

@@ -37,6 +37,14 @@ static inline float mcl_node_float(const mcl_node *node, int attribute) {
 
 /* ---- Shapes ---- */
 
+#define MCL_MOST_ELEMENTS ((int64_t)1 << 40) /* of a value or a weight: so sums and products of two stay in range */
+
+/* a · b, or the most that there is. */
+static inline int64_t mcl_product_or_most(int64_t a, int64_t b) {
+  int64_t product;
+  return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
 /* Elements of concrete shapes and of their runs of dimensions first … end-1; a batch of -1 counts as 1. */
 int64_t mcl_dims_count(mcl_shape shape, int first, int end);
 static inline int64_t mcl_elements(mcl_shape shape) { return mcl_dims_count(shape, 0, shape.rank); }

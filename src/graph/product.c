@@ -66,7 +66,7 @@ static mcl_status run_matmul(const mcl_op_call *call) {
 
 static int64_t matmul_multiply_adds(const mcl_node *node, const mcl_shape *in, const mcl_shape *out) {
   (void)node;
-  return mcl_elements(out[0]) * in[0].dim[in[0].rank - 1];
+  return mcl_product_or_most(mcl_elements(out[0]), in[0].dim[in[0].rank - 1]);
 }
 
 const mcl_op mcl_op_matmul = {.id = 28,
