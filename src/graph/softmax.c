@@ -38,8 +38,8 @@ static mcl_status softmax_lines(void *arg, int64_t first, int64_t count, int wor
     for (int64_t i = 1; i < lines.length; i++) most = x[i * step] > most ? x[i * step] : most;
     if (is_log) {
       for (int64_t i = 0; i < lines.length; i++) sum += expf(x[i * step] - most);
-      float shift = most + logf(sum);
-      for (int64_t i = 0; i < lines.length; i++) y[i * step] = x[i * step] - shift;
+      float shift = logf(sum); /* taken off by itself: most + shift would be rounded as coarsely as most */
+      for (int64_t i = 0; i < lines.length; i++) y[i * step] = x[i * step] - most - shift;
     } else {
       for (int64_t i = 0; i < lines.length; i++) sum += y[i * step] = expf(x[i * step] - most);
       for (int64_t i = 0; i < lines.length; i++) y[i * step] /= sum;
