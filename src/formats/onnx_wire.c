@@ -53,7 +53,7 @@ mcl_status mcl_wire_next(mcl_wire *wire, mcl_wire_field *field, bool *more) {
   *more = false;
   if (wire->at == wire->end) return MCL_OK;
   const uint8_t *begin = wire->at;
-  uint64_t key;
+  uint64_t key = 0;
   MCL_TRY(take_varint(wire, &wire->at, wire->end, &key));
   if (key >> 3 == 0 || key >> 3 >= (1u << 29))
     return mcl_wire_fail(wire, begin, "field number %llu is not one", (unsigned long long)(key >> 3));
@@ -65,7 +65,7 @@ mcl_status mcl_wire_next(mcl_wire *wire, mcl_wire_field *field, bool *more) {
     MCL_TRY(take_number(wire, field->type, &wire->at, wire->end, &field->value));
     break;
   case MCL_WIRE_BYTES: {
-    uint64_t size;
+    uint64_t size = 0;
     MCL_TRY(take_varint(wire, &wire->at, wire->end, &size));
     if (size > (uint64_t)(wire->end - wire->at))
       return mcl_wire_fail(wire, begin, "field %u claims %llu bytes, %zu are left", field->number,
