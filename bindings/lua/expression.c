@@ -206,17 +206,8 @@ static int expression_threshold(lua_State *L) {
 /* A bool tensor that is true for the `keep` largest elements; ties go to the lower index. */
 static int expression_top(lua_State *L) {
   mcl_expression *e = self(L);
-  int64_t tie_limit, kept, count = count_of(L, e), keep = mcl_lua_integer(L, 2, "keep", 0, count);
-  float value;
-  mcl_context *ctx = mcl_lua_ctx(L);
-  mcl_tensor **words = mcl_lua_push_tensor(L), **mask = mcl_lua_push_tensor(L);
-  mcl_lua_check(L, mcl_expression_threshold(e, keep, &value, &tie_limit));
-  mcl_lua_check(L, mcl_tensor_new(ctx, MCL_I64, mcl_shape_1((count + 63) / 64), words));
-  mcl_lua_check(L, mcl_expression_mask(e, value, tie_limit, (*words)->data, &kept));
-  mcl_lua_check(L, mcl_tensor_new(ctx, MCL_BOOL, mcl_expression_shape(e), mask));
-  const uint64_t *bits = (*words)->data;
-  uint8_t *chosen = (*mask)->data;
-  for (int64_t i = 0; i < count; i++) chosen[i] = bits[i / 64] >> (i % 64) & 1;
+  int64_t keep = mcl_lua_integer(L, 2, "keep", 0, count_of(L, e));
+  mcl_lua_check(L, mcl_expression_top(e, keep, mcl_lua_push_tensor(L)));
   return 1;
 }
 

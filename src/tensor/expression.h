@@ -90,6 +90,8 @@ mcl_status mcl_expression_quantile(mcl_expression *e, double q, double *out);
 /* Scores once more, and says which elements were chosen: bit i of mask, little-endian u64 words, (count+63)/64 of
  * them. NULL mask: only *kept. */
 mcl_status mcl_expression_mask(mcl_expression *e, float v, int64_t tie_limit, uint64_t *mask, int64_t *kept);
+/* Both at once, as a bool tensor of e's shape: true for the `keep` largest. */
+mcl_status mcl_expression_top(mcl_expression *e, int64_t keep, mcl_tensor **out);
 
 /* d sum(e · seed) / d wrt[i], each of the shape of wrt[i] (a tensor leaf of e). seed NULL: ones. A tensor that e does
  * not read gets zeros. */

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "tensor/kernels/select.h"
 #include "tensor/select.h"
 
@@ -86,7 +87,8 @@ typedef struct masking {
   mcl_program_scratch scratch;
   float value;
   int64_t tie_limit;
-  uint64_t *mask; /* NULL: only counted */
+  uint64_t *mask; /* where the bits go; NULL: nowhere */
+  uint8_t *bools; /* where a byte for each element goes; NULL: nowhere */
   int64_t kept;
 } masking;
 
@@ -98,6 +100,16 @@ static void put_bits(uint64_t *words, int64_t at, const uint64_t *bits, size_t n
     words[i] |= bits[i] << shift;
     if (shift > 0) words[i + 1] |= bits[i] >> (64 - shift);
   }
+}
+
+/* Eight bits at a time: byte i keeps bit i of eight copies, and what is not zero there becomes 1. */
+static void spread_bits(const uint64_t *words, int64_t n, uint8_t *bools) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t kept = (words[i / 64] >> (i % 64) & 0xff) * 0x0101010101010101u & 0x8040201008040201u;
+    mcl_store_u64(bools + i, (kept + 0x7f7f7f7f7f7f7f7fu) >> 7 & 0x0101010101010101u);
+  }
+  for (; i < n; i++) bools[i] = words[i / 64] >> (i % 64) & 1;
 }
 
 static mcl_status mask_chunk(void *arg, int64_t chunk, int worker) {
@@ -123,21 +135,39 @@ static mcl_status mask_chunk(void *arg, int64_t chunk, int worker) {
   for (size_t i = 0; i < used; i++) kept += __builtin_popcountll(words[i]);
   __atomic_fetch_add(&m->kept, kept, __ATOMIC_RELAXED);
   if (m->mask) memcpy(m->mask + chunk * CHUNK_WORDS, words, used * sizeof *words);
+  if (m->bools) spread_bits(words, end - begin, m->bools + begin);
   return MCL_OK;
 }
 
-mcl_status mcl_expression_mask(mcl_expression *e, float v, int64_t tie_limit, uint64_t *mask, int64_t *kept) {
+static mcl_status run_mask(mcl_expression *e, masking *m) {
   mcl_program program;
   MCL_TRY(mcl_program_compile(e, &program));
-  masking m = {.program = &program,
-               .kernels = mcl_select_kernels(mcl_cpu_isa()),
-               .value = v,
-               .tie_limit = tie_limit,
-               .mask = mask};
-  mcl_status status = mcl_program_scratch_new(&program, &m.scratch);
-  if (!status) status = mcl_program_parallel(e->ctx, mcl_chunks(program.count), mask_chunk, &m);
-  mcl_program_scratch_free(&m.scratch);
+  m->program = &program;
+  m->kernels = mcl_select_kernels(mcl_cpu_isa());
+  mcl_status status = mcl_program_scratch_new(&program, &m->scratch);
+  if (!status) status = mcl_program_parallel(e->ctx, mcl_chunks(program.count), mask_chunk, m);
+  mcl_program_scratch_free(&m->scratch);
   mcl_program_free(&program);
+  return status;
+}
+
+mcl_status mcl_expression_mask(mcl_expression *e, float v, int64_t tie_limit, uint64_t *mask, int64_t *kept) {
+  masking m = {.value = v, .tie_limit = tie_limit, .mask = mask};
+  mcl_status status = run_mask(e, &m);
   if (kept) *kept = m.kept;
+  return status;
+}
+
+mcl_status mcl_expression_top(mcl_expression *e, int64_t keep, mcl_tensor **out) {
+  masking m = {0};
+  *out = NULL;
+  MCL_TRY(mcl_expression_threshold(e, keep, &m.value, &m.tie_limit));
+  MCL_TRY(mcl_tensor_new_raw(e->ctx, MCL_BOOL, e->shape, out));
+  m.bools = (*out)->data;
+  mcl_status status = run_mask(e, &m);
+  if (status) {
+    mcl_tensor_release(*out);
+    *out = NULL;
+  }
   return status;
 }

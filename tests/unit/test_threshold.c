@@ -91,11 +91,15 @@ static void check_keep(mcl_tensor *t, const float *sorted, int64_t keep) {
   if (keep > 0) assert_true(v == sorted[keep - 1]);
   OK(mcl_expression_mask(e, v, tie_limit, mask, &kept));
   OK(mcl_expression_mask(e, v, tie_limit, NULL, &only_counted));
+  mcl_tensor *top;
+  OK(mcl_expression_top(e, keep, &top));
+  assert_true(top->dtype == MCL_BOOL && mcl_shape_equal(top->shape, t->shape));
+  const uint8_t *bools = top->data;
   int wrong = 0;
   for (int64_t i = 0; i < t->count; i++) {
     int is_chosen = x[i] > v || (x[i] == v && i < tie_limit);
     chosen += is_chosen;
-    wrong |= (int)(mask[i / 64] >> (i % 64) & 1) != is_chosen;
+    wrong |= (int)(mask[i / 64] >> (i % 64) & 1) != is_chosen || bools[i] != is_chosen;
   }
   assert_false(wrong);
   assert_int_equal(chosen, keep);
@@ -103,6 +107,7 @@ static void check_keep(mcl_tensor *t, const float *sorted, int64_t keep) {
   assert_int_equal(only_counted, keep);
   if (t->count % 64) assert_true(mask[t->count / 64] >> (t->count % 64) == 0);
   free(mask);
+  mcl_tensor_release(top);
   mcl_expression_release(e);
 }
 
