@@ -1,9 +1,13 @@
 /* Element-wise functions of one input: the ReLU family, sigmoid, tanh, GELU, SiLU. Each is a function over a run of
- * elements; the runs are fixed chunks over all threads. */
+ * elements; the runs are fixed chunks over all threads. Exponentials are those of the tensor kernels, which give the
+ * same bits on every machine. */
 #include <float.h>
-#include <math.h>
+#include <string.h>
 
 #include "graph/ops.h"
+#include "tensor/kernels/functions.h"
+
+#define BLOCK 512 /* elements a kernel is given at once */
 
 typedef void (*map_fn)(const mcl_node *node, const float *x, float *y, int64_t n);
 
@@ -37,7 +41,7 @@ static void map_leaky_relu(const mcl_node *node, const float *x, float *y, int64
 
 static void map_elu(const mcl_node *node, const float *x, float *y, int64_t n) {
   float alpha = mcl_node_float(node, 0);
-  for (int64_t i = 0; i < n; i++) y[i] = x[i] < 0 ? alpha * expm1f(x[i]) : x[i];
+  for (int64_t i = 0; i < n; i++) y[i] = x[i] < 0 ? alpha * (float)(mcl_exp(x[i]) - 1.0) : x[i];
 }
 
 static void map_clip(const mcl_node *node, const float *x, float *y, int64_t n) {
@@ -48,30 +52,49 @@ static void map_clip(const mcl_node *node, const float *x, float *y, int64_t n) 
   }
 }
 
-static void map_sigmoid(const mcl_node *node, const float *x, float *y, int64_t n) {
-  (void)node;
-  for (int64_t i = 0; i < n; i++) y[i] = 1 / (1 + expf(-x[i]));
+/* Calls `block` for runs of at most BLOCK elements, with a buffer, since the kernels do not work in place. */
+typedef void (*block_fn)(const mcl_node *node, const float *x, float *y, float *buffer, size_t n);
+static void in_blocks(const mcl_node *node, const float *x, float *y, int64_t n, block_fn block) {
+  float buffer[BLOCK];
+  for (int64_t i = 0; i < n; i += BLOCK) block(node, x + i, y + i, buffer, (size_t)mcl_min_i64(BLOCK, n - i));
 }
 
-static void map_tanh(const mcl_node *node, const float *x, float *y, int64_t n) {
+static void block_sigmoid(const mcl_node *node, const float *x, float *y, float *buffer, size_t n) {
   (void)node;
-  for (int64_t i = 0; i < n; i++) y[i] = tanhf(x[i]);
+  mcl_apply(MCL_E_SIGMOID, x, buffer, n);
+  memcpy(y, buffer, n * sizeof *y);
+}
+
+static void block_tanh(const mcl_node *node, const float *x, float *y, float *buffer, size_t n) {
+  (void)node;
+  mcl_apply(MCL_E_TANH, x, buffer, n);
+  memcpy(y, buffer, n * sizeof *y);
 }
 
 /* Hendrycks & Gimpel 2016: x · Φ(x), or its approximation by tanh. */
-static void map_gelu(const mcl_node *node, const float *x, float *y, int64_t n) {
-  if (mcl_node_int(node, 0)) {
-    for (int64_t i = 0; i < n; i++)
-      y[i] = 0.5f * x[i] * (1 + tanhf(0.79788456f * (x[i] + 0.044715f * x[i] * x[i] * x[i]))); /* √(2/π) */
-  } else {
-    for (int64_t i = 0; i < n; i++) y[i] = 0.5f * x[i] * (1 + erff(x[i] * 0.70710678f));
-  }
+static void block_gelu(const mcl_node *node, const float *x, float *y, float *buffer, size_t n) {
+  float inner[BLOCK] = {0};
+  bool by_tanh = mcl_node_int(node, 0) != 0;
+  for (size_t i = 0; i < n; i++)
+    inner[i] = by_tanh ? MCL_ROOT_2_PI * (x[i] + 0.044715f * x[i] * x[i] * x[i]) : x[i] * MCL_ROOT_HALF;
+  mcl_apply(by_tanh ? MCL_E_TANH : MCL_E_ERF, inner, buffer, n);
+  for (size_t i = 0; i < n; i++) y[i] = 0.5f * x[i] * (1 + buffer[i]);
 }
 
-static void map_silu(const mcl_node *node, const float *x, float *y, int64_t n) {
+static void block_silu(const mcl_node *node, const float *x, float *y, float *buffer, size_t n) {
   (void)node;
-  for (int64_t i = 0; i < n; i++) y[i] = x[i] / (1 + expf(-x[i]));
+  mcl_apply(MCL_E_SIGMOID, x, buffer, n);
+  for (size_t i = 0; i < n; i++) y[i] = x[i] * buffer[i];
 }
+
+#define BLOCKED(word)                                                                                                  \
+  static void map_##word(const mcl_node *node, const float *x, float *y, int64_t n) {                                  \
+    in_blocks(node, x, y, n, block_##word);                                                                            \
+  }
+BLOCKED(sigmoid)
+BLOCKED(tanh)
+BLOCKED(gelu)
+BLOCKED(silu)
 
 static mcl_status run_relu(const mcl_op_call *call) { return run_map(call, map_relu); }
 static mcl_status run_leaky_relu(const mcl_op_call *call) { return run_map(call, map_leaky_relu); }

@@ -1,9 +1,7 @@
 /* Gradients of the element-wise functions: dx = dy · f'(x), from x or from y, whichever is cheaper. */
-#include <math.h>
-
 #include "graph/ops_grad.h"
 
-#define BLOCK 512 /* elements whose gradient is made at once, where it is to be added */
+#define BLOCK 512 /* elements whose gradient is made at once where it is to be added, or a kernel is called */
 
 typedef void (*slope_fn)(const mcl_node *node, const float *x, const float *y, const float *dy, float *dx, int64_t n);
 
@@ -72,28 +70,41 @@ SLOPE(tanh) {
   for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * (1 - y[i] * y[i]);
 }
 
-SLOPE(gelu) {
-  (void)y;
+/* Φ(x) + x · φ(x), or the derivative of the approximation. n ≤ BLOCK. */
+static void block_gelu(const mcl_node *node, const float *x, const float *dy, float *dx, int64_t n) {
+  float from[BLOCK], to[BLOCK], density[BLOCK];
   if (mcl_node_int(node, 0)) {
+    for (int64_t i = 0; i < n; i++) from[i] = MCL_ROOT_2_PI * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
+    mcl_apply(MCL_E_TANH, from, to, (size_t)n);
     for (int64_t i = 0; i < n; i++) {
-      float v = x[i], t = tanhf(0.79788456f * (v + 0.044715f * v * v * v));
-      float inner = 0.79788456f * (1 + 3 * 0.044715f * v * v);
-      dx[i] = dy[i] * (0.5f * (1 + t) + 0.5f * v * (1 - t * t) * inner);
+      float inner = MCL_ROOT_2_PI * (1 + 3 * 0.044715f * x[i] * x[i]);
+      dx[i] = dy[i] * (0.5f * (1 + to[i]) + 0.5f * x[i] * (1 - to[i] * to[i]) * inner);
     }
   } else {
-    for (int64_t i = 0; i < n; i++) {
-      float v = x[i], density = 0.39894228f * expf(-0.5f * v * v); /* 1/√(2π) */
-      dx[i] = dy[i] * (0.5f * (1 + erff(v * 0.70710678f)) + v * density);
-    }
+    for (int64_t i = 0; i < n; i++) from[i] = -0.5f * x[i] * x[i];
+    mcl_apply(MCL_E_EXP, from, density, (size_t)n);
+    for (int64_t i = 0; i < n; i++) from[i] = x[i] * MCL_ROOT_HALF;
+    mcl_apply(MCL_E_ERF, from, to, (size_t)n);
+    for (int64_t i = 0; i < n; i++)
+      dx[i] = dy[i] * (0.5f * (1 + to[i]) + x[i] * 0.39894228f * density[i]); /* 1/√(2π) */
   }
 }
 
+static void block_silu(const mcl_node *node, const float *x, const float *dy, float *dx, int64_t n) {
+  (void)node;
+  float s[BLOCK];
+  mcl_apply(MCL_E_SIGMOID, x, s, (size_t)n);
+  for (int64_t i = 0; i < n; i++) dx[i] = dy[i] * s[i] * (1 + x[i] * (1 - s[i]));
+}
+
+SLOPE(gelu) {
+  (void)y;
+  for (int64_t i = 0; i < n; i += BLOCK) block_gelu(node, x + i, dy + i, dx + i, mcl_min_i64(BLOCK, n - i));
+}
+
 SLOPE(silu) {
-  (void)node, (void)y;
-  for (int64_t i = 0; i < n; i++) {
-    float s = 1 / (1 + expf(-x[i]));
-    dx[i] = dy[i] * s * (1 + x[i] * (1 - s));
-  }
+  (void)y;
+  for (int64_t i = 0; i < n; i += BLOCK) block_silu(node, x + i, dy + i, dx + i, mcl_min_i64(BLOCK, n - i));
 }
 
 mcl_status mcl_relu_backward(const mcl_op_call *call) { return run_slope(call, slope_relu); }

@@ -1,6 +1,7 @@
 /* The table of ops, and what their files share. A new op is a file (or a function in its family's) and a row here; its
  * gradient, a row of ops_grad.c. Ids are part of the file format and never change meaning. */
 #include "graph/ops.h"
+#include "tensor/kernels/elementwise.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -94,6 +95,11 @@ mcl_status mcl_shape_same(mcl_context *ctx, const mcl_node *node, const mcl_shap
   (void)ctx, (void)node;
   out[0] = in[0];
   return MCL_OK;
+}
+
+void mcl_apply(mcl_elementwise op, const float *x, float *y, size_t n) {
+  const float *args[] = {x};
+  mcl_elementwise_kernels(mcl_cpu_isa())->apply[op](y, args, n);
 }
 
 typedef struct range_work {

@@ -4,6 +4,7 @@
 
 #include "base/threads.h"
 #include "graph/graph.h"
+#include "tensor/expression.h"
 
 extern const mcl_op mcl_op_conv, mcl_op_linear, mcl_op_max_pool, mcl_op_average_pool, mcl_op_global_average_pool,
     mcl_op_relu, mcl_op_leaky_relu, mcl_op_elu, mcl_op_clip, mcl_op_sigmoid, mcl_op_tanh, mcl_op_gelu, mcl_op_silu,
@@ -65,6 +66,11 @@ void mcl_transpose_axes(const mcl_node *node, int rank, int *axes);
 /* fn(arg, first, count) over 0 … n-1, in chunks of `grain`; small work runs in the calling thread. */
 typedef mcl_status (*mcl_range_fn)(void *arg, int64_t first, int64_t count, int worker);
 mcl_status mcl_parallel_ranges(mcl_context *ctx, int64_t n, int64_t grain, mcl_range_fn fn, void *arg);
+
+/* y[i] = MCL_E_EXP and its like of x[i], by the tensor kernels: the same bits on every machine. y is not x. */
+void mcl_apply(mcl_elementwise op, const float *x, float *y, size_t n);
+#define MCL_ROOT_2_PI 0.79788456f /* √(2/π) */
+#define MCL_ROOT_HALF 0.70710678f
 
 static inline int64_t mcl_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t mcl_max_i64(int64_t a, int64_t b) { return a > b ? a : b; }

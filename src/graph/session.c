@@ -27,9 +27,9 @@ struct mcl_session {
 /* ---- Weights ---- */
 
 /* A product from the compressed form is quicker than one from dense values below this share of them, by measurement
- * (tests/bench/compressed.c): sparse rows are gathered, and the parts of low rank are two dense products. */
-#define SPARSE_SHARE 0.10
-#define LOWRANK_SHARE 0.60
+ * (tests/bench/compressed.sh): sparse rows are gathered, and the parts of low rank are two dense products. */
+#define SPARSE_SHARE 0.08
+#define LOWRANK_SHARE 0.50
 
 static bool is_quicker_compressed(const mcl_repr *repr) {
   if (!repr->kind->matmul) return false;

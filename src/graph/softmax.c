@@ -1,7 +1,8 @@
 /* softmax and log_softmax along an axis: each line is shifted by its maximum, so that nothing overflows. */
-#include <math.h>
-
 #include "graph/softmax.h"
+#include "tensor/kernels/functions.h"
+
+#define BLOCK 256 /* elements a kernel is given at once */
 
 mcl_lines mcl_softmax_lines(const mcl_node *node, mcl_shape shape) {
   int64_t axis = mcl_node_int(node, 0);
@@ -25,25 +26,33 @@ static mcl_status shape_softmax(mcl_context *ctx, const mcl_node *node, const mc
   return MCL_OK;
 }
 
-/* Lines first … of x; both ops in one pass over a line for the maximum and one for the sum. */
+/* y = exp(x − shift) along a line, in blocks of the kernels; y may be x, or NULL. Returns the sum. */
+static float exponentials(const mcl_lines *lines, const float *x, float shift, float *y) {
+  float from[BLOCK], to[BLOCK], sum = 0;
+  for (int64_t first = 0; first < lines->length; first += BLOCK) {
+    int64_t n = mcl_min_i64(BLOCK, lines->length - first), at = first * lines->step;
+    for (int64_t i = 0; i < n; i++) from[i] = x[at + i * lines->step] - shift;
+    mcl_apply(MCL_E_EXP, from, to, (size_t)n);
+    for (int64_t i = 0; i < n; i++) sum += to[i];
+    for (int64_t i = 0; y && i < n; i++) y[at + i * lines->step] = to[i];
+  }
+  return sum;
+}
+
 static mcl_status softmax_lines(void *arg, int64_t first, int64_t count, int worker) {
   (void)worker;
   const mcl_op_call *call = arg;
   bool is_log = call->node->op == &mcl_op_log_softmax;
   mcl_lines lines = mcl_softmax_lines(call->node, call->in[0].shape);
+  int64_t end = lines.length * lines.step;
   for (int64_t line = first; line < first + count; line++) {
-    int64_t at = mcl_softmax_line(&lines, line), step = lines.step;
+    int64_t at = mcl_softmax_line(&lines, line);
     const float *x = call->in[0].data + at;
-    float *y = call->out[0].data + at, most = x[0], sum = 0;
-    for (int64_t i = 1; i < lines.length; i++) most = x[i * step] > most ? x[i * step] : most;
-    if (is_log) {
-      for (int64_t i = 0; i < lines.length; i++) sum += expf(x[i * step] - most);
-      float shift = logf(sum); /* taken off by itself: most + shift would be rounded as coarsely as most */
-      for (int64_t i = 0; i < lines.length; i++) y[i * step] = x[i * step] - most - shift;
-    } else {
-      for (int64_t i = 0; i < lines.length; i++) sum += y[i * step] = expf(x[i * step] - most);
-      for (int64_t i = 0; i < lines.length; i++) y[i * step] /= sum;
-    }
+    float *y = call->out[0].data + at, most = x[0];
+    for (int64_t i = lines.step; i < end; i += lines.step) most = x[i] > most ? x[i] : most;
+    float sum = exponentials(&lines, x, most, is_log ? NULL : y);
+    float shift = (float)mcl_log_of(sum); /* taken off by itself: most + shift would be rounded as coarsely as most */
+    for (int64_t i = 0; i < end; i += lines.step) y[i] = is_log ? x[i] - most - shift : y[i] / sum;
   }
   return MCL_OK;
 }

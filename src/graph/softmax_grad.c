@@ -1,8 +1,7 @@
 /* Gradients of softmax, dx = y · (dy − Σ dy·y), and of log_softmax, dx = dy − exp(y) · Σ dy. */
-#include <math.h>
-
 #include "graph/ops_grad.h"
 #include "graph/softmax.h"
+#include "tensor/kernels/functions.h"
 
 static mcl_status softmax_lines(void *arg, int64_t first, int64_t count, int worker) {
   (void)worker;
@@ -15,7 +14,7 @@ static mcl_status softmax_lines(void *arg, int64_t first, int64_t count, int wor
     float *dx = call->in[0].gradient + at, sum = 0;
     for (int64_t i = 0; i < end; i += step) sum += is_log ? dy[i] : dy[i] * y[i];
     for (int64_t i = 0; i < end; i += step) {
-      float d = is_log ? dy[i] - expf(y[i]) * sum : y[i] * (dy[i] - sum);
+      float d = is_log ? dy[i] - (float)mcl_exp(y[i]) * sum : y[i] * (dy[i] - sum);
       dx[i] = accumulate ? dx[i] + d : d;
     }
   }
