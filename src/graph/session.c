@@ -36,9 +36,10 @@ static bool is_quicker_compressed(const mcl_repr *repr) {
   double share = (double)mcl_repr_nonzeros(repr) / (double)mcl_max_i64(repr->count, 1);
   if (repr->kind == &mcl_sparse_kind) return share < SPARSE_SHARE;
   if (repr->kind == &mcl_lowrank_kind) {
-    int64_t rank = ((const mcl_lowrank *)repr)->rank;
-    int64_t stored = rank * (mcl_shape_rows(repr->shape) + mcl_shape_cols(repr->shape));
-    return (double)stored < LOWRANK_SHARE * (double)repr->count;
+    const mcl_lowrank *lowrank = (const mcl_lowrank *)repr;
+    int64_t stored = lowrank->rank * (mcl_shape_rows(repr->shape) + mcl_shape_cols(repr->shape));
+    bool parts_are_dense = lowrank->left->kind == &mcl_dense_kind && lowrank->right->kind == &mcl_dense_kind;
+    return parts_are_dense && (double)stored < LOWRANK_SHARE * (double)repr->count;
   }
   return false;
 }
@@ -66,7 +67,10 @@ static mcl_status hold_weight(mcl_session *session, int value) {
   if (mcl_model_weight_node(model, index, NULL) < 0) return MCL_OK; /* nothing uses it */
   MCL_TRY(mcl_weight_load(model, index));
   if (is_quicker_compressed(weight->repr) && can_stay_compressed(model, index)) {
-    operand->repr = hold->repr = mcl_repr_retain(weight->repr);
+    bool is_sparse = weight->repr->kind == &mcl_sparse_kind; /* its values are decoded once, not in each run */
+    if (is_sparse) MCL_TRY(mcl_sparse_expand(weight->repr, &hold->repr));
+    if (!is_sparse) hold->repr = mcl_repr_retain(weight->repr);
+    operand->repr = hold->repr;
     return MCL_OK;
   }
   if (weight->dense) hold->tensor = mcl_tensor_retain(weight->dense);

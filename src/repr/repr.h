@@ -97,6 +97,8 @@ typedef struct mcl_sparse {
   mcl_repr *values;
 } mcl_sparse;
 extern const mcl_repr_kind mcl_sparse_kind;
+/* The same entries with their values as dense f32, so that products decode nothing; retains sparse where they are. */
+mcl_status mcl_sparse_expand(mcl_repr *sparse, mcl_repr **out);
 
 /* Each value is an entry of a codebook of at most 256. */
 typedef struct mcl_palette {

@@ -120,6 +120,34 @@ static mcl_status matmul(const mcl_repr *repr, const float *x, int64_t batch, fl
   return status;
 }
 
+mcl_status mcl_sparse_expand(mcl_repr *repr, mcl_repr **out) {
+  mcl_sparse *from = (mcl_sparse *)repr, *to;
+  mcl_context *ctx = repr->ctx;
+  mcl_tensor *values = NULL;
+  *out = NULL;
+  if (stored_values(from)) {
+    *out = mcl_repr_retain(repr);
+    return MCL_OK;
+  }
+  size_t columns = (size_t)from->nonzeros * sizeof *from->column;
+  size_t starts = (size_t)(mcl_shape_rows(repr->shape) + 1) * sizeof *from->row_start;
+  MCL_TRY(mcl_repr_new(ctx, &mcl_sparse_kind, repr->shape, (mcl_repr **)&to));
+  to->nonzeros = from->nonzeros;
+  mcl_status status = mcl_alloc(ctx, columns, &to->column);
+  if (!status) status = mcl_alloc(ctx, starts, &to->row_start);
+  if (!status) status = mcl_repr_values(from->values, &values);
+  if (!status) status = mcl_dense_new(values, &to->values);
+  mcl_tensor_release(values);
+  if (status) {
+    mcl_repr_release(&to->base);
+    return status;
+  }
+  memcpy(to->column, from->column, columns);
+  memcpy(to->row_start, from->row_start, starts);
+  *out = &to->base;
+  return MCL_OK;
+}
+
 /* ---- Reading ---- */
 
 static mcl_status read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out) {

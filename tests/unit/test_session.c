@@ -223,12 +223,27 @@ static mcl_repr *sparse_of(mcl_context *ctx, mcl_model *model, const char *name,
   return repr;
 }
 
+/* The same positions, the values a palette of 4 bits. */
+static void share_values(mcl_context *ctx, mcl_repr **sparse) {
+  mcl_tensor *kept;
+  mcl_repr *palette, *shared;
+  assert_ok(ctx, mcl_repr_values(((mcl_sparse *)*sparse)->values, &kept));
+  assert_ok(ctx, mcl_palette_fit(kept, NULL, &(mcl_palette_options){.bits = 4}, &palette));
+  assert_ok(ctx, mcl_sparse_with((mcl_sparse *)*sparse, palette, &shared));
+  mcl_repr_release(palette);
+  mcl_repr_release(*sparse);
+  mcl_tensor_release(kept);
+  *sparse = shared;
+}
+
 static void compressed_weights_infer_as_their_values_do(void **state) {
-  for (int keep = 2; keep <= 20; keep += 18) { /* decoded, and used from the compressed form */
+  for (int k = 0; k < 3; k++) { /* decoded; used from the compressed form; that with values of 16 kinds */
+    int keep = k ? 20 : 2;
     mcl_model *model = lenet(*state), *dense = NULL;
     int fc = mcl_model_find_weight(model, "fc1.weight");
     mcl_repr *sparse = sparse_of(*state, model, "fc1.weight", keep), *values = NULL;
     mcl_tensor *tensor;
+    if (k == 2) share_values(*state, &sparse);
     assert_ok(*state, mcl_model_copy(model, &dense));
     assert_ok(*state, mcl_repr_values(sparse, &tensor));
     assert_ok(*state, mcl_dense_new(tensor, &values));
