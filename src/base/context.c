@@ -122,7 +122,8 @@ mcl_status mcl_fail_where(mcl_context *ctx, mcl_status status, const char *forma
   if (length < 0) return status;
   pthread_mutex_lock(&ctx->lock);
   size_t used = strnlen(where, sizeof where);
-  snprintf(where + used, sizeof where - used, ": %s", ctx->message);
+  if (snprintf(where + used, sizeof where - used, ": %s", ctx->message) < 0)
+    where[used] = '\0'; /* cut where it is full */
   memcpy(ctx->message, where, sizeof where);
   pthread_mutex_unlock(&ctx->lock);
   return status;
