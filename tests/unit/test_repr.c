@@ -1,5 +1,7 @@
 /* Representations: every nesting decodes to what its parts say, survives a writer and a reader bit for bit, and its
  * exact size is known beforehand; products from the compressed form; files that lie. */
+#include <stdio.h>
+
 #include "unit/weights.h"
 
 /* ---- Round trips ---- */
@@ -59,6 +61,32 @@ static void dense_survives_in_every_float_dtype(void **state) {
     mcl_tensor_release(values);
     round_trip(repr);
   }
+}
+
+static void raw_aligned_values_are_used_in_the_mapped_file(void **state) {
+  (void)state;
+  mcl_tensor *values = random_tensor(mcl_shape_2(5, 6), 1);
+  for (int pad = 0; pad < 4; pad++) { /* with 3 the values lie at offset 4, after the coder's byte */
+    uint8_t file[128] = {0}, header[2] = {1, MCL_F32};
+    memcpy(file + pad + 1, values->data, 120); /* coder 0: raw */
+    mcl_file_map *map;
+    assert_ok(mcl_file_save(ctx, "test_repr.tmp", file, (size_t)pad + 121));
+    assert_ok(mcl_file_map_open(ctx, "test_repr.tmp", &map));
+    mcl_coded_stream stream = {map->data + pad, 121};
+    mcl_repr_reader reader = {
+        .ctx = ctx, .header = {ctx, header, 2, 0, "weight"}, .streams = &stream, .stream_count = 1, .map = map};
+    mcl_repr *repr;
+    assert_ok(mcl_repr_read(&reader, mcl_shape_2(5, 6), &repr));
+    const mcl_tensor *read = ((mcl_dense *)repr)->values;
+    assert_int_equal(read->data == (const void *)(map->data + 4), pad == 3);
+    assert_memory_equal(read->data, values->data, 120);
+    assert_ok(mcl_repr_unshare(&repr)); /* to be trained, it is copied out of the file */
+    assert_ptr_not_equal(((mcl_dense *)repr)->values->data, map->data + 4);
+    mcl_file_map_release(map);
+    mcl_repr_release(repr);
+  }
+  remove("test_repr.tmp");
+  mcl_tensor_release(values);
 }
 
 static void a_bias_costs_four_bytes_beyond_its_values(void **state) {
@@ -370,6 +398,7 @@ static void streams_that_are_missing_are_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(dense_survives_in_every_float_dtype),
+      cmocka_unit_test(raw_aligned_values_are_used_in_the_mapped_file),
       cmocka_unit_test(a_bias_costs_four_bytes_beyond_its_values),
       cmocka_unit_test(tensors_without_elements_survive),
       cmocka_unit_test(sparse_survives_at_every_density),
