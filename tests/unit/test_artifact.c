@@ -421,12 +421,6 @@ static void a_full_disk_leaves_the_old_file(void **state) {
   mcl_model_free(model);
 }
 
-static int end_context(void **state) { /* the thread pool is the context's until its end: leaks are the sanitizers' */
-  (void)state;
-  mcl_context_free(ctx);
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_representation_comes_back),
@@ -446,5 +440,5 @@ int main(void) {
       cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(a_full_disk_leaves_the_old_file),
   };
-  return cmocka_run_group_tests(tests, make_context, end_context);
+  return cmocka_run_group_tests(tests, make_context, free_context);
 }
