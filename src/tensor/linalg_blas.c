@@ -8,7 +8,15 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "tensor/blas_lock.h"
 #include "tensor/matmul.h"
+
+/* A call of LAPACKE, alone in the process. */
+static lapack_int unlocked(lapack_int info) {
+  mcl_blas_unlock();
+  return info;
+}
+#define ALONE(call) (mcl_blas_lock(), unlocked(call))
 
 #define OVERSAMPLING 10
 #define POWER_ITERATIONS 3
@@ -78,11 +86,11 @@ static void fix_signs(float *u, int64_t m, int64_t r, float *v, int64_t n) {
 static mcl_status svd_of(mcl_tensor *a, mcl_tensor *spare, float *u, float *s, float *v) {
   lapack_int m = (lapack_int)a->shape.dim[0], n = (lapack_int)a->shape.dim[1], r = m < n ? m : n;
   /* Aᵀ = V S Uᵀ in column-major: LAPACK's U is our V, and its Vᵀ our U, each in the layout that we want */
-  lapack_int info = LAPACKE_sgesdd(LAPACK_COL_MAJOR, 'S', n, m, mcl_tensor_f32(a), n, s, v, n, u, r);
+  lapack_int info = ALONE(LAPACKE_sgesdd(LAPACK_COL_MAJOR, 'S', n, m, mcl_tensor_f32(a), n, s, v, n, u, r));
   if (info > 0) {
     float *superb;
     MCL_TRY(mcl_alloc_array(a->ctx, (size_t)r, sizeof *superb, &superb));
-    info = LAPACKE_sgesvd(LAPACK_COL_MAJOR, 'S', 'S', n, m, mcl_tensor_f32(spare), n, s, v, n, u, r, superb);
+    info = ALONE(LAPACKE_sgesvd(LAPACK_COL_MAJOR, 'S', 'S', n, m, mcl_tensor_f32(spare), n, s, v, n, u, r, superb));
     mcl_free(a->ctx, superb);
   }
   if (info) return no_convergence(a->ctx, "svd", info);
@@ -151,17 +159,21 @@ static mcl_status svd_by_gram(mcl_tensor *a, int64_t rank, gram_work *w, mcl_ten
                               bool *exact) {
   int m = (int)a->shape.dim[0], n = (int)a->shape.dim[1], r = (int)rank, side = m < n ? m : n, other = m + n - side;
   for (int64_t i = 0; i < a->count; i++) w->a[i] = (double)mcl_tensor_f32(a)[i];
+  mcl_blas_lock();
   cblas_dsyrk(CblasRowMajor, CblasUpper, m < n ? CblasNoTrans : CblasTrans, side, other, 1, w->a, n, 0, w->gram, side);
+  mcl_blas_unlock();
   lapack_int found = 0; /* the upper triangle of row-major is the lower one of column-major; row i of vectors is one */
-  lapack_int info = LAPACKE_dsyevr(LAPACK_COL_MAJOR, 'V', 'I', 'L', side, w->gram, side, 0, 0, side - r + 1, side, 0,
-                                   &found, w->values, w->vectors, side, w->support);
+  lapack_int info = ALONE(LAPACKE_dsyevr(LAPACK_COL_MAJOR, 'V', 'I', 'L', side, w->gram, side, 0, 0, side - r + 1, side,
+                                         0, &found, w->values, w->vectors, side, w->support));
   if (info) return no_convergence(a->ctx, "svd_top", info);
   double largest = sqrt(fmax(w->values[r - 1], 0));
   *exact = found == r && w->values[0] > 0 && sqrt(w->values[0]) > GRAM_FLOOR * largest;
   if (!*exact) return MCL_OK;
   /* others[rank, other] = vectors[rank, side] · (A or Aᵀ) */
+  mcl_blas_lock();
   cblas_dgemm(CblasRowMajor, CblasNoTrans, m < n ? CblasNoTrans : CblasTrans, r, other, side, 1, w->vectors, side, w->a,
               n, 0, w->others, other);
+  mcl_blas_unlock();
   MCL_TRY(new_three(a->ctx, m, n, rank, u, s, v));
   const double *left = m < n ? w->vectors : w->others, *right = m < n ? w->others : w->vectors;
   for (int j = 0; j < r; j++) { /* eigenvalues ascend */
@@ -181,9 +193,9 @@ static mcl_status svd_by_gram(mcl_tensor *a, int64_t rank, gram_work *w, mcl_ten
 static mcl_status orthonormalise(mcl_context *ctx, float *y, int64_t m, int64_t l) {
   float *tau;
   MCL_TRY(mcl_alloc_array(ctx, (size_t)l, sizeof *tau, &tau));
-  lapack_int info = LAPACKE_sgeqrf(LAPACK_ROW_MAJOR, (lapack_int)m, (lapack_int)l, y, (lapack_int)l, tau);
+  lapack_int info = ALONE(LAPACKE_sgeqrf(LAPACK_ROW_MAJOR, (lapack_int)m, (lapack_int)l, y, (lapack_int)l, tau));
   if (!info)
-    info = LAPACKE_sorgqr(LAPACK_ROW_MAJOR, (lapack_int)m, (lapack_int)l, (lapack_int)l, y, (lapack_int)l, tau);
+    info = ALONE(LAPACKE_sorgqr(LAPACK_ROW_MAJOR, (lapack_int)m, (lapack_int)l, (lapack_int)l, y, (lapack_int)l, tau));
   mcl_free(ctx, tau);
   return info ? no_convergence(ctx, "svd_top", info) : MCL_OK;
 }
@@ -273,12 +285,12 @@ mcl_status mcl_linalg_qr(mcl_tensor *a, mcl_tensor **q, mcl_tensor **r) {
   if (!status) status = mcl_tensor_new(a->ctx, MCL_F32, mcl_shape_2(k, n), r);
   if (status) goto done;
   lapack_int info =
-      LAPACKE_sgeqrf(LAPACK_ROW_MAJOR, (lapack_int)m, (lapack_int)n, w, (lapack_int)n, mcl_tensor_f32(tau));
+      ALONE(LAPACKE_sgeqrf(LAPACK_ROW_MAJOR, (lapack_int)m, (lapack_int)n, w, (lapack_int)n, mcl_tensor_f32(tau)));
   for (int64_t i = 0; i < k; i++)
     for (int64_t j = i; j < n; j++) mcl_tensor_f32(*r)[i * n + j] = w[i * n + j];
   if (!info)
-    info = LAPACKE_sorgqr(LAPACK_ROW_MAJOR, (lapack_int)m, (lapack_int)k, (lapack_int)k, w, (lapack_int)n,
-                          mcl_tensor_f32(tau));
+    info = ALONE(LAPACKE_sorgqr(LAPACK_ROW_MAJOR, (lapack_int)m, (lapack_int)k, (lapack_int)k, w, (lapack_int)n,
+                                mcl_tensor_f32(tau)));
   if (info) {
     status = no_convergence(a->ctx, "qr", info);
     goto done;
@@ -306,8 +318,8 @@ mcl_status mcl_linalg_eigen(mcl_tensor *a, mcl_tensor **values, mcl_tensor **vec
   int64_t n = a->shape.dim[0];
   mcl_status status = mcl_tensor_new_raw(a->ctx, MCL_F32, mcl_shape_1(n), values);
   if (!status) {
-    lapack_int info = LAPACKE_ssyevd(LAPACK_COL_MAJOR, 'V', 'L', (lapack_int)n, mcl_tensor_f32(work), (lapack_int)n,
-                                     mcl_tensor_f32(*values));
+    lapack_int info = ALONE(LAPACKE_ssyevd(LAPACK_COL_MAJOR, 'V', 'L', (lapack_int)n, mcl_tensor_f32(work),
+                                           (lapack_int)n, mcl_tensor_f32(*values)));
     status = info ? no_convergence(a->ctx, "eigen", info) : mcl_tensor_transpose(work, vectors);
   }
   if (status) {
@@ -324,7 +336,7 @@ mcl_status mcl_linalg_cholesky(mcl_tensor *a, mcl_tensor **l) {
   MCL_TRY(matrix_copy(a, "cholesky", true, l));
   lapack_int n = (lapack_int)a->shape.dim[0];
   float *w = mcl_tensor_f32(*l);
-  lapack_int info = LAPACKE_spotrf(LAPACK_COL_MAJOR, 'U', n, w, n); /* the row-major lower triangle */
+  lapack_int info = ALONE(LAPACKE_spotrf(LAPACK_COL_MAJOR, 'U', n, w, n)); /* the row-major lower triangle */
   if (info) {
     mcl_tensor_release(*l);
     *l = NULL;
@@ -352,8 +364,8 @@ mcl_status mcl_linalg_solve(mcl_tensor *l, mcl_tensor *b, mcl_tensor **x) {
   if (!status) status = b->dtype == MCL_F32 ? mcl_tensor_copy(b, &copy) : mcl_tensor_convert(b, MCL_F32, &copy);
   if (!status) {
     lapack_int columns = (lapack_int)(b->count / n);
-    lapack_int info = LAPACKE_spotrs(LAPACK_ROW_MAJOR, 'L', (lapack_int)n, columns, mcl_tensor_f32(factor),
-                                     (lapack_int)n, mcl_tensor_f32(copy), columns);
+    lapack_int info = ALONE(LAPACKE_spotrs(LAPACK_ROW_MAJOR, 'L', (lapack_int)n, columns, mcl_tensor_f32(factor),
+                                           (lapack_int)n, mcl_tensor_f32(copy), columns));
     if (info) status = no_convergence(l->ctx, "solve", info);
   }
   mcl_tensor_release(factor);

@@ -37,7 +37,9 @@ mcl_status mcl_matmul_plug(mcl_context *ctx,
 void mcl_matmul_own(mcl_context *ctx, const mcl_matmul *p); /* the runtime's kernels, whatever is plugged */
 const char *mcl_matmul_kernel_name(void);                   /* "avx512" … */
 
-/* The engine's (matmul_blas.c): OpenBLAS for the sizes at which it was measured to be faster, else own kernels. */
+/* The engine's (matmul_blas.c): OpenBLAS, one call at a time in the whole process; and what the engine plugs, which is
+ * that for the sizes at which it was measured to be faster, else own kernels. */
+void mcl_matmul_openblas(mcl_context *ctx, const mcl_matmul *p);
 void mcl_matmul_blas(mcl_context *ctx, const mcl_matmul *p);
 
 #endif

@@ -93,7 +93,7 @@ static void every_kernel_multiplies_every_shape_and_transposition(void **state) 
 }
 
 static void openblas_agrees_behind_the_same_call(void **state) {
-  assert_ok(*state, mcl_matmul_plug(*state, mcl_matmul_blas));
+  assert_ok(*state, mcl_matmul_plug(*state, mcl_matmul_openblas));
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
     for (int kind = 0; kind < 4; kind++) {
       problem q = make(shapes[s][0], shapes[s][1], shapes[s][2], kind & 1, kind & 2, 1.5f, -1, 2);
@@ -125,7 +125,7 @@ static void threads_do_not_change_a_bit(void **state) {
           mcl_context *ctx;
           mcl_options options = {.threads = threads};
           assert_int_equal(mcl_context_new(&options, &ctx), MCL_OK);
-          if (blas) assert_ok(ctx, mcl_matmul_plug(ctx, mcl_matmul_blas));
+          if (blas) assert_ok(ctx, mcl_matmul_plug(ctx, mcl_matmul_openblas));
           memcpy(q.c, q.before, q.size_c);
           assert_ok(ctx, mcl_matmul_run(ctx, &q.p));
           if (threads == 1) {
