@@ -313,7 +313,9 @@ mcl_status mcl_onnx_place(onnx_import *import, const onnx_node *node, const onnx
   make_unique(import, own, name);
   mcl_status status = mcl_model_add_node(import->model, put->op, name, put->attribute, put->inputs, put->input, value);
   if (!status) return MCL_OK;
-  return mcl_fail_where(import->ctx, status, "%s", import->document->path);
+  if (!*node->name || !strcmp(node->name, name))
+    return mcl_fail_where(import->ctx, status, "%s", import->document->path);
+  return mcl_fail_where(import->ctx, status, "%s: %.64s \"%.200s\"", import->document->path, node->op_type, node->name);
 }
 
 void mcl_onnx_bind(onnx_import *import, const onnx_node *node, int value) {

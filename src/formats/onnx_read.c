@@ -217,18 +217,24 @@ static mcl_status check_node(onnx_import *import, const onnx_node *node, const o
   return MCL_OK;
 }
 
+static mcl_status import_node(onnx_import *import, const onnx_node *node) {
+  bool is_standard = !*node->domain || !strcmp(node->domain, "ai.onnx");
+  const onnx_op *op = is_standard ? op_of(node) : NULL;
+  if (!op) return unknown_op(import, node);
+  MCL_TRY(check_node(import, node, op));
+  MCL_TRY(op->import(import, node));
+  return mcl_check_cancel(import->ctx);
+}
+
+/* Constants first: handlers that look for a pattern want to know them before their turn comes. */
 static mcl_status walk(onnx_import *import) {
   onnx_document *document = import->document;
-  for (int i = 0; i < document->node_count; i++) {
-    const onnx_node *node = &document->nodes[i];
-    if (!import->is_live[i] || import->is_done[i]) continue;
-    bool is_standard = !*node->domain || !strcmp(node->domain, "ai.onnx");
-    const onnx_op *op = is_standard ? op_of(node) : NULL;
-    if (!op) return unknown_op(import, node);
-    MCL_TRY(check_node(import, node, op));
-    MCL_TRY(op->import(import, node));
-    MCL_TRY(mcl_check_cancel(import->ctx));
-  }
+  for (int pass = 0; pass < 2; pass++)
+    for (int i = 0; i < document->node_count; i++) {
+      const onnx_node *node = &document->nodes[i];
+      bool is_first = !strcmp(node->op_type, "Constant");
+      if (import->is_live[i] && !import->is_done[i] && is_first == (pass == 0)) MCL_TRY(import_node(import, node));
+    }
   return MCL_OK;
 }
 

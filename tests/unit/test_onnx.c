@@ -1,0 +1,388 @@
+/* ONNX in and out. What small models by PyTorch's exporters compute is compared with ONNX Runtime's numbers
+ * (tests/data/onnx, made by tests/peer/onnx_data.py); the rest are models of a few nodes with values worked out by hand. */
+#include "unit/check.h"
+
+#include "formats/onnx.h"
+#include "unit/onnx_text.h"
+
+static mcl_model *read_text(mcl_context *ctx, const char *text) {
+  mcl_model *model = NULL;
+  onnx_bytes *bytes = onnx_from_text(text);
+  mcl_status status = mcl_onnx_read(ctx, "text.onnx", NULL, bytes->data, bytes->size, &model);
+  free(bytes);
+  if (status) fail_msg("%s: %s", text, mcl_context_message(ctx));
+  return model;
+}
+
+/* Runs a model of one input and one output; the result is the caller's. */
+static mcl_tensor *run(mcl_context *ctx, mcl_model *model, const float *x, int64_t batch) {
+  mcl_session *session;
+  mcl_tensor *y;
+  assert_ok(ctx, mcl_session_new(model, batch, &session));
+  mcl_shape in = mcl_model_input_shape(model, 0), out = mcl_model_output_shape(model, 0);
+  if (in.rank && in.dim[0] < 0) in.dim[0] = batch;
+  if (out.rank && out.dim[0] < 0) out.dim[0] = batch;
+  int64_t count;
+  assert_ok(ctx, mcl_shape_count(ctx, in, &count));
+  memcpy(mcl_session_input(session, 0), x, (size_t)count * sizeof *x);
+  assert_ok(ctx, mcl_session_run(session));
+  assert_ok(ctx, mcl_tensor_new(ctx, MCL_F32, out, &y));
+  memcpy(y->data, mcl_session_output(session, 0), (size_t)y->count * sizeof(float));
+  mcl_session_free(session);
+  return y;
+}
+
+static void check_run(mcl_context *ctx, mcl_model *model, const float *x, int64_t batch, const float *expected,
+                      int64_t count, double tolerance) {
+  mcl_tensor *y = run(ctx, model, x, batch);
+  assert_int_equal(y->count, count);
+  for (int64_t i = 0; i < count; i++) assert_close(mcl_tensor_f32(y)[i], expected[i], tolerance);
+  mcl_tensor_release(y);
+}
+
+static void check_text(mcl_context *ctx, const char *text, const float *x, int64_t batch, const float *expected,
+                       int64_t count) {
+  mcl_model *model = read_text(ctx, text);
+  check_run(ctx, model, x, batch, expected, count, 1e-6);
+  mcl_model_free(model);
+}
+
+/* ---- Models of PyTorch ---- */
+
+static void check_exported(mcl_context *ctx, const char *name) {
+  char path[512];
+  mcl_model *model, *again;
+  mcl_named_tensor *data;
+  int count;
+  snprintf(path, sizeof path, "%s/tests/data/onnx/%s.npz", MCL_SOURCE_DIR, name);
+  assert_ok(ctx, mcl_npz_load(ctx, path, &data, &count));
+  mcl_tensor *x = data[0].tensor, *y = data[1].tensor;
+  snprintf(path, sizeof path, "%s/tests/data/onnx/%s.onnx", MCL_SOURCE_DIR, name);
+  assert_ok(ctx, mcl_onnx_load_model(ctx, path, &model));
+  assert_string_equal(mcl_model_input_name(model, 0), "image");
+  assert_string_equal(mcl_model_output_name(model, 0), "score");
+  check_run(ctx, model, mcl_tensor_f32(x), x->shape.dim[0], mcl_tensor_f32(y), y->count, 1e-5);
+
+  /* Written and read again it is the same model: same results, names, and bytes when written once more. */
+  mcl_buffer first = {.ctx = ctx}, second = {.ctx = ctx};
+  assert_ok(ctx, mcl_onnx_encode(model, &first));
+  assert_ok(ctx, mcl_onnx_read(ctx, "again.onnx", NULL, first.data, first.size, &again));
+  check_run(ctx, again, mcl_tensor_f32(x), x->shape.dim[0], mcl_tensor_f32(y), y->count, 1e-5);
+  assert_int_equal(again->weight_count, model->weight_count);
+  for (int i = 0; i < model->weight_count; i++) {
+    int weight = mcl_model_find_weight(again, model->weights[i].name);
+    if (weight < 0) fail_msg("%s: weight %s is gone", name, model->weights[i].name);
+  }
+  assert_ok(ctx, mcl_onnx_encode(again, &second));
+  assert_int_equal(first.size, second.size);
+  mcl_buffer_free(&first);
+  mcl_buffer_free(&second);
+  mcl_model_free(again);
+  mcl_model_free(model);
+  mcl_tensor_list_free(ctx, data, count);
+}
+
+static void a_lenet_of_pytorch_computes_the_same(void **state) { check_exported(*state, "lenet"); }
+static void a_residual_net_of_pytorch_computes_the_same(void **state) { check_exported(*state, "residual"); }
+static void attention_of_pytorch_computes_the_same(void **state) { check_exported(*state, "attention"); }
+
+static void layers_are_named_as_their_weights(void **state) {
+  mcl_model *model;
+  assert_ok(*state, mcl_onnx_load_model(*state, MCL_SOURCE_DIR "/tests/data/onnx/attention.onnx", &model));
+  const char *const layers[] = {"norm", "q", "k", "v", "mlp.0", "mlp.3"};
+  for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+    char weight[64];
+    snprintf(weight, sizeof weight, "%s.weight", layers[i]);
+    if (mcl_model_find_weight(model, weight) < 0) fail_msg("no weight %s", weight);
+    int value = mcl_model_find_value(model, layers[i]);
+    if (i > 0 && (value < 0 || model->values[value].producer < 0)) fail_msg("no layer %s", layers[i]);
+  }
+  int gelus = 0;
+  for (int i = 0; i < model->node_count; i++) gelus += !strcmp(model->nodes[i].op->name, "gelu");
+  assert_int_equal(gelus, 1); /* spelt by its error function in the file */
+  mcl_model_free(model);
+}
+
+/* ---- Weights, however they are stored ---- */
+
+static void weights_lie_in_initializers_constants_and_typed_fields(void **state) {
+  const float x[2] = {1, 10},
+              y[3] = {1 - 20, 3 + 40 + .5f, -5 - 60 + 1}; /* x · [[1, 3, -5], [-2, 4, -6]] + [0, .5, 1] */
+  const char *const kinds[] = {
+      "init w float 2 3 = 1 3 -5 -2 4 -6; init b float 3 = 0 .5 1",
+      "const w float 2 3 = 1 3 -5 -2 4 -6; const b float 3 = 0 .5 1",
+      "init w typed 2 3 = 1 3 -5 -2 4 -6; const b typed 3 = 0 .5 1",
+      "init w float16 2 3 = 1 3 -5 -2 4 -6; init b float16 3 = 0 .5 1",
+      "init w double 2 3 = 1 3 -5 -2 4 -6; init b double 3 = 0 .5 1",
+      "init w int64 2 3 = 1 3 -5 -2 4 -6; init b double 1 3 = 0 .5 1",
+  };
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+    char text[512];
+    snprintf(text, sizeof text, "input x n 2; %s; node Gemm fc x,w,b y; output y", kinds[i]);
+    check_text(*state, text, x, 1, y, 3);
+    snprintf(text, sizeof text, "input x n 2; %s; node MatMul m x,w p; node Add a b,p y; output y", kinds[i]);
+    check_text(*state, text, x, 1, y, 3);
+  }
+}
+
+static void a_product_and_a_sum_become_one_layer(void **state) {
+  mcl_model *model =
+      read_text(*state, "input x n 2; init fc.weight float 2 3; init b float 3; node MatMul m x,fc.weight p;"
+                        "node Add a p,b q; node Relu r q y; output y");
+  assert_int_equal(model->node_count, 2);
+  assert_string_equal(model->nodes[0].op->name, "linear");
+  assert_string_equal(model->nodes[0].name, "fc");
+  mcl_shape shape = model->weights[mcl_model_find_weight(model, "fc.weight")].shape;
+  assert_int_equal(shape.dim[0], 3); /* [out, in] */
+  assert_int_equal(shape.dim[1], 2);
+  mcl_model_free(model);
+}
+
+static void gemm_has_its_factors_and_transposes(void **state) {
+  const float x[2] = {1, 10}, y[2] = {.5f * (1 + 20) + 2 * 3, .5f * (3 + 40) + 2 * 3};
+  check_text(
+      *state,
+      "input x n 2; init w float 2 2 = 1 3 2 4; init c float = 3; node Gemm g x,w,c y alpha=0.5 beta=2.0; output y", x,
+      1, y, 2);
+  check_text(*state,
+             "input x n 2; init w float 2 2 = 1 2 3 4; init c float 2 = 3 3; node Gemm g x,w,c y alpha=0.5 beta=2.0 "
+             "transB=1; output y",
+             x, 1, y, 2);
+  /* A turned, and C a matrix: [[1], [10]]ᵀ · w + c, one row */
+  check_text(*state,
+             "input x 2 1; init w float 2 2 = 1 3 2 4; init c float 1 2 = 6 6; node Gemm g x,w,c y alpha=0.5 transA=1; "
+             "output y",
+             x, 2, y, 2);
+}
+
+/* ---- Windows ---- */
+
+static void padding_may_be_automatic(void **state) {
+  /* A kernel of ones over a row 1 2 3 4, stride 2, width 3: SAME_UPPER pads the end, SAME_LOWER the beginning. */
+  const float x[4] = {1, 2, 3, 4}, upper[2] = {6, 7}, lower[2] = {3, 9}, valid[1] = {6};
+  const char *const head = "input x n 1 1 4; init w float 1 1 1 3 = 1 1 1; output y; node Conv c x,w y strides=1,2 ";
+  char text[256];
+  snprintf(text, sizeof text, "%sauto_pad='SAME_UPPER'", head);
+  check_text(*state, text, x, 1, upper, 2);
+  snprintf(text, sizeof text, "%sauto_pad='SAME_LOWER'", head);
+  check_text(*state, text, x, 1, lower, 2);
+  snprintf(text, sizeof text, "%sauto_pad='VALID'", head);
+  check_text(*state, text, x, 1, valid, 1);
+  snprintf(text, sizeof text, "%spads=0,0,0,1", head);
+  check_text(*state, text, x, 1, upper, 2);
+}
+
+static void signals_are_images_of_width_one(void **state) {
+  const float x[4] = {1, 2, 3, 4}, sums[4] = {3, 6, 9, 7}, means[2] = {1.5f, 3.5f};
+  check_text(*state, "input x n 1 4; init w float 1 1 3 = 1 1 1; node Conv c x,w y pads=1,1; output y", x, 1, sums, 4);
+  mcl_model *model = read_text(*state, "input x n 1 4; node AveragePool p x y kernel_shape=2, strides=2,; output y");
+  assert_int_equal(mcl_model_output_shape(model, 0).rank, 3);
+  check_run(*state, model, x, 1, means, 2, 0);
+  mcl_model_free(model);
+}
+
+/* ---- Ops that are spelt by others here ---- */
+
+static void ops_without_a_twin_are_spelt(void **state) {
+  const float x[4] = {-4, 0, 1, 4};
+  const float sigmoid[4] = {0, .5f, .7f, 1}, swish[4] = {0, 0, 2.0f / 3, 4}, minus[4] = {4, 0, -1, -4},
+              sum[4] = {-12, 0, 3, 12};
+  check_text(*state, "input x n 4; node HardSigmoid h x y; output y", x, 1, sigmoid, 4);
+  check_text(*state, "input x n 4; node HardSwish h x y; output y", x, 1, swish, 4);
+  check_text(*state, "input x n 4; node Neg h x y; output y", x, 1, minus, 4);
+  check_text(*state, "input x n 4; node Sum h x,x,x y; output y", x, 1, sum, 4);
+}
+
+static void softmax_before_opset_13_takes_all_dimensions_from_its_axis(void **state) {
+  const float x[4] = {0, 0, 0, 0}, all[4] = {.25f, .25f, .25f, .25f}, last[4] = {.5f, .5f, .5f, .5f};
+  check_text(*state, "opset 11; input x n 2 2; node Softmax s x y axis=1; output y", x, 1, all, 4);
+  check_text(*state, "opset 13; input x n 2 2; node Softmax s x y axis=1; output y", x, 1, last, 4);
+}
+
+static void clip_takes_bounds_from_attributes_and_inputs(void **state) {
+  const float x[4] = {-9, 1, 2, 9}, y[4] = {-1, 1, 2, 3}, low[4] = {-1, 1, 2, 9};
+  check_text(*state, "opset 7; input x n 4; node Clip c x y min=-1.0 max=3.0; output y", x, 1, y, 4);
+  check_text(*state, "input x n 4; init a float = -1; init b float = 3; node Clip c x,a,b y; output y", x, 1, y, 4);
+  check_text(*state, "input x n 4; const a float = -1; node Clip c x,a y; output y", x, 1, low, 4);
+}
+
+/* ---- The batch ---- */
+
+static void a_symbol_or_a_one_in_front_is_the_batch(void **state) {
+  const char *const fronts[] = {"n", "batch_size", "0", "1"};
+  for (size_t i = 0; i < sizeof fronts / sizeof *fronts; i++) {
+    char text[128];
+    snprintf(text, sizeof text, "input x %s 4; init s int64 3 = %s 2 2; node Reshape r x,s y; output y", fronts[i],
+             i == 3 ? "1" : "0");
+    mcl_model *model = read_text(*state, text);
+    assert_int_equal(mcl_model_input_shape(model, 0).dim[0], -1);
+    assert_int_equal(mcl_model_output_shape(model, 0).dim[0], -1);
+    mcl_model_free(model);
+  }
+}
+
+static void a_batch_that_the_graph_fixes_stays(void **state) {
+  mcl_model *model = read_text(*state, "input x 1 4; init s int64 2 = 4 1; node Reshape r x,s y; output y");
+  assert_int_equal(mcl_model_input_shape(model, 0).dim[0], 1);
+  mcl_model_free(model);
+  model = read_text(*state, "input x 3 4; node Relu r x y; output y");
+  assert_int_equal(mcl_model_input_shape(model, 0).dim[0], 3);
+  mcl_model_free(model);
+}
+
+/* ---- Names, and what is left out ---- */
+
+static void inputs_and_outputs_keep_their_names(void **state) {
+  mcl_model *model =
+      read_text(*state, "input picture n 4; init fc.weight float 4 4; node Gemm g picture,fc.weight logits;"
+                        "node Relu r logits hidden; output logits; output hidden");
+  assert_string_equal(mcl_model_input_name(model, 0), "picture");
+  assert_string_equal(mcl_model_output_name(model, 0), "logits");
+  assert_string_equal(mcl_model_output_name(model, 1), "hidden");
+  assert_true(mcl_model_find_value(model, "fc") >= 0); /* the layer keeps its own */
+  mcl_buffer bytes = {.ctx = *state};
+  mcl_model *again;
+  assert_ok(*state, mcl_onnx_encode(model, &bytes));
+  assert_ok(*state, mcl_onnx_read(*state, "again.onnx", NULL, bytes.data, bytes.size, &again));
+  assert_string_equal(mcl_model_output_name(again, 0), "logits");
+  assert_string_equal(mcl_model_output_name(again, 1), "hidden");
+  assert_int_equal(again->node_count, model->node_count);
+  mcl_buffer_free(&bytes);
+  mcl_model_free(again);
+  mcl_model_free(model);
+}
+
+static void what_no_output_wants_is_left_out(void **state) {
+  mcl_model *model = read_text(
+      *state, "input x n 4; input:7 mode 1; init w float 4; node Frobnicate f x z; node Relu r x y; output y");
+  assert_int_equal(model->node_count, 1);
+  assert_int_equal(model->weight_count, 0);
+  assert_int_equal(model->input_count, 1);
+  mcl_model_free(model);
+}
+
+static void one_initializer_of_two_layers_is_one_weight(void **state) {
+  mcl_model *model = read_text(
+      *state, "input x n 3; init w float 3 3; node Gemm a x,w p transB=1; node Gemm b p,w y transB=1; output y");
+  assert_int_equal(model->weight_count, 1);
+  mcl_model_free(model);
+}
+
+static void names_that_clash_are_told_apart(void **state) {
+  mcl_model *model =
+      read_text(*state, "input x n 3; init r float 3; node Relu r x a; node Relu r a b; node Add r b,r y; output y");
+  assert_int_equal(model->node_count, 3);
+  assert_string_equal(mcl_model_output_name(model, 0), "y");
+  mcl_model_free(model);
+}
+
+/* ---- Export ---- */
+
+static void every_op_is_exported_and_read_back(void **state) {
+  /* Each op of the engine, by itself, on x[2,4,6,6] or x[2,4]; what the copy computes must be what the model does. */
+  static const struct {
+    const char *op, *attribute;
+    int64_t numbers[4];
+    int count;
+    double number;
+    bool is_image;
+  } ops[] = {{"relu", NULL, {0}, 0, 0, false},
+             {"leaky_relu", "alpha", {0}, 0, .2, false},
+             {"elu", "alpha", {0}, 0, .7, false},
+             {"clip", "max", {0}, 0, .5, false},
+             {"sigmoid", NULL, {0}, 0, 0, false},
+             {"tanh", NULL, {0}, 0, 0, false},
+             {"gelu", "tanh", {0}, 1, 0, false},
+             {"gelu", "tanh", {1}, 1, 0, false},
+             {"silu", NULL, {0}, 0, 0, false},
+             {"softmax", "axis", {1}, 1, 0, true},
+             {"log_softmax", "axis", {-1}, 1, 0, true},
+             {"dropout", "rate", {0}, 0, .3, false},
+             {"reshape", "shape", {0, 2, -1}, 3, 0, true},
+             {"flatten", "axis", {1}, 1, 0, true},
+             {"transpose", "perm", {0, 2, 3, 1}, 4, 0, true},
+             {"identity", NULL, {0}, 0, 0, false},
+             {"max_pool", "kernel", {3, 2}, 2, 0, true},
+             {"average_pool", "pad", {1, 0, 1, 1}, 4, 0, true},
+             {"global_average_pool", NULL, {0}, 0, 0, true}};
+  mcl_context *ctx = *state;
+  float x[2 * 4 * 36];
+  for (int i = 0; i < 2 * 4 * 36; i++) x[i] = 2 * test_element(i);
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+    mcl_model *model, *again;
+    int value;
+    int64_t dims[4] = {-1, 4, 6, 6};
+    const mcl_op *op = mcl_op_by_name(ops[i].op);
+    mcl_attribute attribute[MCL_MAX_ATTRIBUTES];
+    mcl_attribute_presets(op, attribute);
+    if (ops[i].attribute) {
+      mcl_attribute *set = &attribute[mcl_op_find_attribute(op, ops[i].attribute)];
+      set->number = ops[i].number;
+      set->count = ops[i].count;
+      memcpy(set->ints, ops[i].numbers, sizeof ops[i].numbers);
+    }
+    assert_ok(ctx, mcl_model_new(ctx, "op", &model));
+    assert_ok(ctx, mcl_model_add_input(model, "x", mcl_shape_of(ops[i].is_image ? 4 : 2, dims), &value));
+    assert_ok(ctx, mcl_model_add_node(model, op, "y", attribute, 1, &value, &value));
+    assert_ok(ctx, mcl_model_add_output(model, value));
+    mcl_buffer bytes = {.ctx = ctx};
+    assert_ok(ctx, mcl_onnx_encode(model, &bytes));
+    mcl_status status = mcl_onnx_read(ctx, "op.onnx", NULL, bytes.data, bytes.size, &again);
+    if (status) fail_msg("%s: %s", ops[i].op, mcl_context_message(ctx));
+    mcl_tensor *y = run(ctx, model, x, 2);
+    check_run(ctx, again, x, 2, mcl_tensor_f32(y), y->count, 1e-6);
+    mcl_tensor_release(y);
+    mcl_buffer_free(&bytes);
+    mcl_model_free(again);
+    mcl_model_free(model);
+  }
+}
+
+static void a_zstd_wrap_is_refused_and_the_old_file_stays(void **state) {
+  mcl_model *model = read_text(*state, "input x n 4; node Relu r x y; output y");
+  assert_ok(*state, mcl_onnx_save_model(model, "kept.onnx", 0));
+  assert_fails(*state, MCL_ERROR_ARGUMENT, "kept.onnx: an ONNX file has no zstd wrap",
+               mcl_onnx_save_model(model, "kept.onnx", 3));
+  assert_fails(*state, MCL_ERROR_IO, "absent/x.onnx", mcl_onnx_save_model(model, "absent/x.onnx", 0));
+  mcl_model_free(model);
+  assert_ok(*state, mcl_onnx_load_model(*state, "kept.onnx", &model));
+  mcl_model_free(model);
+}
+
+static void extensions_name_formats(void **state) {
+  const mcl_format *format;
+  assert_ok(*state, mcl_format_of_path(*state, "a.dir/net.onnx", &format));
+  assert_string_equal(format->name, "ONNX");
+  assert_ok(*state, mcl_format_of_path(*state, "net.bin", &format));
+  assert_fails(*state, MCL_ERROR_UNSUPPORTED, "net.xyz: the extension .xyz names no format of models; known are .mcl",
+               mcl_format_of_path(*state, "net.xyz", &format));
+  assert_fails(*state, MCL_ERROR_UNSUPPORTED, "a.onnx/net: a path without an extension",
+               mcl_format_of_path(*state, "a.onnx/net", &format));
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      context_test(a_lenet_of_pytorch_computes_the_same),
+      context_test(a_residual_net_of_pytorch_computes_the_same),
+      context_test(attention_of_pytorch_computes_the_same),
+      context_test(layers_are_named_as_their_weights),
+      context_test(weights_lie_in_initializers_constants_and_typed_fields),
+      context_test(a_product_and_a_sum_become_one_layer),
+      context_test(gemm_has_its_factors_and_transposes),
+      context_test(padding_may_be_automatic),
+      context_test(signals_are_images_of_width_one),
+      context_test(ops_without_a_twin_are_spelt),
+      context_test(softmax_before_opset_13_takes_all_dimensions_from_its_axis),
+      context_test(clip_takes_bounds_from_attributes_and_inputs),
+      context_test(a_symbol_or_a_one_in_front_is_the_batch),
+      context_test(a_batch_that_the_graph_fixes_stays),
+      context_test(inputs_and_outputs_keep_their_names),
+      context_test(what_no_output_wants_is_left_out),
+      context_test(one_initializer_of_two_layers_is_one_weight),
+      context_test(names_that_clash_are_told_apart),
+      context_test(every_op_is_exported_and_read_back),
+      context_test(a_zstd_wrap_is_refused_and_the_old_file_stays),
+      context_test(extensions_name_formats),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
