@@ -3,7 +3,7 @@
 . "$(dirname "$0")/../cli_lib.sh"
 
 keys() { python3 -c "import json, sys; print(','.join(sorted(json.load(open('out')))))"; }
-value() { python3 -c "import json, sys; print(eval('d$1', {'d': json.load(open('out'))}))"; }
+value() { python3 -c 'import json, sys; print(json.load(open("out"))[sys.argv[1]])' "$1"; }
 
 mcl train "$source/examples/models/lenet300.lua" --data fashion-mnist --set epochs=1 -o net.bin --quiet
 works "" magnitude net.bin --data fashion-mnist -o net.mcl --set density=0.1 --report report.html --quiet
@@ -19,13 +19,13 @@ done
 
 works "accuracy" eval net.mcl --data fashion-mnist --json
 [ "$(keys)" = accuracy,count,error,loss,seconds ] || fail "eval's keys: $(keys)"
-[ "$(value "['count']")" = 10000 ] || fail "eval's count"
+[ "$(value count)" = 10000 ] || fail "eval's count"
 python3 -c "import json; d = json.load(open('out')); assert 0.7 < d['accuracy'] < 0.95 and abs(d['accuracy'] + d['error'] - 1) < 1e-9"
 
 works "ratio" inspect net.mcl --json
 [ "$(keys)" = bytes,dense_bytes,layers,ratio ] || fail "inspect's keys: $(keys)"
-[ "$(value "['bytes']")" = "$(stat -c %s net.mcl)" ] || fail "inspect's bytes are not the file's"
-[ "$(value "['dense_bytes']")" = 1066440 ] || fail "dense_bytes is not 4 × 266,610"
+[ "$(value bytes)" = "$(stat -c %s net.mcl)" ] || fail "inspect's bytes are not the file's"
+[ "$(value dense_bytes)" = 1066440 ] || fail "dense_bytes is not 4 × 266,610"
 python3 - <<'PY'
 import json
 d = json.load(open("out"))
@@ -51,10 +51,8 @@ header += " " * (63 - (10 + len(header)) % 64) + "\n"
 values = [((i * 37) % 255) / 255 for i in range(2 * 784)]
 open("x.npy", "wb").write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + struct.pack("<1568f", *values))
 PY
-input=$(mcl infer net.mcl --help >/dev/null 2>&1; "$MCL" inspect net.mcl --json | python3 -c "import json,sys; json.load(sys.stdin); print('x')")
-output=y
-works "" infer net.mcl --input "$input=x.npy" --output "$output=y1.npy"
-works "" infer back.bin --input "$input=x.npy" --output "$output=y2.npy"
+works "" infer net.mcl --input x=x.npy --output fc3=y1.npy
+works "" infer back.bin --input x.npy --output y2.npy
 cmp -s y1.npy y2.npy || fail "the artifact and its container infer differently"
 
 # --dry-run writes nothing

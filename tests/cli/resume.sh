@@ -13,11 +13,11 @@ waits() {
 
 # shellcheck disable=SC2086 # one word an option
 {
-  mcl deep_compression net.bin -o whole.mcl $options --quiet
+  mcl deep_compression net.bin -o whole.mcl $options --quiet >out
   [ ! -e whole.mcl.resume ] || fail "snapshots are left after success"
 
   # Ctrl-C: exit 1 within a second, the output untouched, snapshots kept, the way on told; then the same bytes
-  mcl deep_compression net.bin -o stopped.mcl $options >out 2>err &
+  "$MCL" deep_compression net.bin -o stopped.mcl $options >out 2>err &
   process=$!
   waits stopped.mcl.resume/fit-1.json
   kill -TERM $process
@@ -33,7 +33,7 @@ waits() {
   cmp -s whole.mcl stopped.mcl || fail "stopped and resumed: other bytes"
 
   # kill -9 in the middle of a fit
-  mcl deep_compression net.bin -o killed.mcl $options --quiet &
+  "$MCL" deep_compression net.bin -o killed.mcl $options --quiet >out &
   process=$!
   waits killed.mcl.resume/fit-2.json
   sleep 0.3
@@ -44,7 +44,7 @@ waits() {
 
   # training too
   mcl train "$net" --data fashion-mnist --set epochs=3 -o a.bin --quiet >out
-  mcl train "$net" --data fashion-mnist --set epochs=3 -o b.bin --quiet >out &
+  "$MCL" train "$net" --data fashion-mnist --set epochs=3 -o b.bin --quiet >out &
   process=$!
   waits b.bin.resume/fit-1.checkpoint
   kill -9 $process 2>/dev/null || true
