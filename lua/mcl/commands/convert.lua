@@ -27,9 +27,7 @@ return function(arguments)
   else
     model:save(args.out, { zstd = level })
   end
-  if not args.quiet then
-    local size = require("mcl.system").size
-    local after, before = size(args.out), size(args["in"])
-    print(("%s: %s bytes, from %s"):format(args.out, common.thousands(after), common.thousands(before)))
-  end
+  local size = require("mcl.system").size
+  local after, before = size(args.out), size(args["in"])
+  print(("%s: %s bytes, from %s"):format(args.out, common.thousands(after), common.thousands(before)))
 end

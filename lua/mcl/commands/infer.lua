@@ -48,6 +48,9 @@ return function(arguments)
   end
   local results = { model.core:run(values) }
   for i, name in ipairs(output_names) do
-    if outputs[name] then core.npy_save(outputs[name], results[i]) end
+    if outputs[name] then
+      core.npy_save(outputs[name], results[i])
+      print(("%s: %s to %s"):format(name, table.concat(results[i].shape, "×"), outputs[name]))
+    end
   end
 end

@@ -31,10 +31,10 @@ end
 
 -- ---- Reading ---------------------------------------------------------------------------------------------------
 
--- The recipe that the first argument names; for a path that cannot be read that is wrong usage.
+-- The recipe that the first argument names.
 local function load_recipe(name)
   local source, file = recipes.find(name)
-  if not source then commands.usage("%s", file) end
+  if not source then error(file, 0) end
   local recipe, message = recipes.load(source, file)
   if not recipe then error(message, 0) end
   return recipe, source, file

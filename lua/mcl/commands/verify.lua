@@ -8,5 +8,5 @@ return function(arguments)
   parser:argument "file"
   local args = common.parse(parser, arguments)
   core.verify(args.file)
-  if not args.quiet then print(args.file .. ": whole") end
+  print(args.file .. ": whole")
 end
