@@ -72,7 +72,7 @@ SLOPE(tanh) {
 
 /* Φ(x) + x · φ(x), or the derivative of the approximation. n ≤ BLOCK. */
 static void block_gelu(const mcl_node *node, const float *x, const float *dy, float *dx, int64_t n) {
-  float from[BLOCK], to[BLOCK], density[BLOCK];
+  float from[BLOCK] = {0}, to[BLOCK], density[BLOCK];
   if (mcl_node_int(node, 0)) {
     for (int64_t i = 0; i < n; i++) from[i] = MCL_ROOT_2_PI * (x[i] + 0.044715f * x[i] * x[i] * x[i]);
     mcl_apply(MCL_E_TANH, from, to, (size_t)n);

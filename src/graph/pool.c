@@ -61,33 +61,59 @@ static mcl_status shape_pool(mcl_context *ctx, const mcl_node *node, const mcl_s
   return MCL_OK;
 }
 
-/* ---- max_pool: in training the place of each maximum is kept in the workspace, -1 where there is none ---- */
+/* Output columns lo … hi-1 whose input, at kernel column k, lies within the plane. */
+static void columns_inside(const mcl_pool *pool, int64_t k, int64_t *lo, int64_t *hi) {
+  int64_t shift = pool->pad[1] - k * pool->dilation[1], stride = pool->stride[1], out = pool->out[1];
+  *lo = shift > 0 ? mcl_min_i64(mcl_ceil_div(shift, stride), out) : 0;
+  *hi = pool->in[1] + shift > 0 ? mcl_min_i64(mcl_ceil_div(pool->in[1] + shift, stride), out) : 0;
+}
+
+/* ---- max_pool: in training the place of each maximum is kept in the workspace, -1 where there is none. A row of the
+ * output is gone over once for each entry of the kernel, without branches, so that vectors serve. ---- */
+
+static void max_entry(const float *x, int64_t stride, float *best, int64_t n) {
+  for (int64_t j = 0; j < n; j++) {
+    float value = x[j * stride];
+    best[j] = (value > best[j]) | (value != value) ? value : best[j]; /* NaN stays, to be found */
+  }
+}
+
+static void max_entry_with_place(const float *x, int64_t stride, float *best, int64_t n, int64_t at, int32_t *place) {
+  for (int64_t j = 0; j < n; j++) {
+    float value = x[j * stride];
+    bool more = (value > best[j]) | (value != value);
+    best[j] = more ? value : best[j];
+    place[j] = more ? (int32_t)(at + j * stride) : place[j];
+  }
+}
+
+static void max_row(const mcl_pool *pool, const float *x, int64_t row, float *best, int32_t *place) {
+  mcl_window v = mcl_pool_window(pool, 0, row);
+  int64_t lo, hi, stride = pool->stride[1];
+  for (int64_t j = 0; j < pool->out[1]; j++) best[j] = -INFINITY;
+  for (int64_t j = 0; place && j < pool->out[1]; j++) place[j] = -1;
+  for (int64_t i = v.first; i < v.end; i += pool->dilation[0])
+    for (int64_t k = 0; k < pool->kernel[1]; k++) {
+      columns_inside(pool, k, &lo, &hi);
+      int64_t at = i * pool->in[1] + lo * stride - pool->pad[1] + k * pool->dilation[1];
+      if (lo >= hi) continue;
+      if (place)
+        max_entry_with_place(x + at, stride, best + lo, hi - lo, at, place + lo);
+      else
+        max_entry(x + at, stride, best + lo, hi - lo);
+    }
+}
 
 static mcl_status max_planes(void *arg, int64_t first, int64_t count, int worker) {
   (void)worker;
   const mcl_op_call *call = arg;
   mcl_pool pool = mcl_pool_of(call->node, call->in[0].shape, call->out[0].shape);
-  int64_t outputs = pool.out[0] * pool.out[1];
-  for (int64_t plane = first; plane < first + count; plane++) {
-    const float *x = call->in[0].data + plane * pool.in[0] * pool.in[1];
-    float *y = call->out[0].data + plane * outputs;
-    int32_t *place = call->for_backward ? (int32_t *)call->workspace + plane * outputs : NULL;
+  for (int64_t plane = first; plane < first + count; plane++)
     for (int64_t row = 0; row < pool.out[0]; row++) {
-      mcl_window v = mcl_pool_window(&pool, 0, row);
-      for (int64_t column = 0; column < pool.out[1]; column++) {
-        mcl_window h = mcl_pool_window(&pool, 1, column);
-        float best = -INFINITY;
-        int64_t at = -1;
-        for (int64_t i = v.first; i < v.end; i += pool.dilation[0])
-          for (int64_t j = h.first; j < h.end; j += pool.dilation[1]) {
-            float value = x[i * pool.in[1] + j];
-            if (value > best || value != value) best = value, at = i * pool.in[1] + j; /* NaN stays, to be found */
-          }
-        *y++ = best;
-        if (place) *place++ = (int32_t)at;
-      }
+      int64_t at = (plane * pool.out[0] + row) * pool.out[1];
+      max_row(&pool, call->in[0].data + plane * pool.in[0] * pool.in[1], row, call->out[0].data + at,
+              call->for_backward ? (int32_t *)call->workspace + at : NULL);
     }
-  }
   return MCL_OK;
 }
 
@@ -102,24 +128,28 @@ static mcl_status run_max_pool(const mcl_op_call *call) {
 
 /* ---- average_pool ---- */
 
+static void average_row(const mcl_pool *pool, const float *x, int64_t row, float *y) {
+  mcl_window v = mcl_pool_window(pool, 0, row);
+  int64_t lo, hi, stride = pool->stride[1];
+  for (int64_t j = 0; j < pool->out[1]; j++) y[j] = 0;
+  for (int64_t i = v.first; i < v.end; i += pool->dilation[0])
+    for (int64_t k = 0; k < pool->kernel[1]; k++) {
+      columns_inside(pool, k, &lo, &hi);
+      int64_t at = i * pool->in[1] + k * pool->dilation[1] - pool->pad[1];
+      for (int64_t j = lo; j < hi; j++) y[j] += x[at + j * stride];
+    }
+  for (int64_t j = 0; j < pool->out[1]; j++)
+    y[j] /= (float)mcl_max_i64(v.counted * mcl_pool_window(pool, 1, j).counted, 1);
+}
+
 static mcl_status average_planes(void *arg, int64_t first, int64_t count, int worker) {
   (void)worker;
   const mcl_op_call *call = arg;
   mcl_pool pool = mcl_pool_of(call->node, call->in[0].shape, call->out[0].shape);
-  for (int64_t plane = first; plane < first + count; plane++) {
-    const float *x = call->in[0].data + plane * pool.in[0] * pool.in[1];
-    float *y = call->out[0].data + plane * pool.out[0] * pool.out[1];
-    for (int64_t row = 0; row < pool.out[0]; row++) {
-      mcl_window v = mcl_pool_window(&pool, 0, row);
-      for (int64_t column = 0; column < pool.out[1]; column++) {
-        mcl_window h = mcl_pool_window(&pool, 1, column);
-        float sum = 0;
-        for (int64_t i = v.first; i < v.end; i += pool.dilation[0])
-          for (int64_t j = h.first; j < h.end; j += pool.dilation[1]) sum += x[i * pool.in[1] + j];
-        *y++ = sum / (float)mcl_max_i64(v.counted * h.counted, 1);
-      }
-    }
-  }
+  for (int64_t plane = first; plane < first + count; plane++)
+    for (int64_t row = 0; row < pool.out[0]; row++)
+      average_row(&pool, call->in[0].data + plane * pool.in[0] * pool.in[1], row,
+                  call->out[0].data + (plane * pool.out[0] + row) * pool.out[1]);
   return MCL_OK;
 }
 
