@@ -74,7 +74,7 @@ static void columns_inside(const mcl_pool *pool, int64_t k, int64_t *lo, int64_t
 static void max_entry(const float *x, int64_t stride, float *best, int64_t n) {
   for (int64_t j = 0; j < n; j++) {
     float value = x[j * stride];
-    best[j] = (value > best[j]) | (value != value) ? value : best[j]; /* NaN stays, to be found */
+    best[j] = ((value > best[j]) | (value != value)) ? value : best[j]; /* NaN stays, to be found */
   }
 }
 
