@@ -53,11 +53,19 @@ mcl_status mcl_scheme_apply_values(const mcl_scheme *scheme, mcl_tensor *values,
   return status;
 }
 
+/* Decoded, or those of a dense f32 weight themselves: schemes do not write to them. */
+static mcl_status values_of(const mcl_repr *weight, mcl_tensor **out) {
+  mcl_tensor *values = weight->kind == &mcl_dense_kind ? ((const mcl_dense *)weight)->values : NULL;
+  if (!values || values->dtype != MCL_F32) return mcl_repr_values(weight, out);
+  *out = mcl_tensor_retain(values);
+  return MCL_OK;
+}
+
 mcl_status mcl_scheme_apply(mcl_scheme *scheme, const mcl_repr *weight, const mcl_statistics *statistics,
                             mcl_repr **out) {
   *out = NULL;
   mcl_tensor *values;
-  MCL_TRY(mcl_repr_values(weight, &values));
+  MCL_TRY(values_of(weight, &values));
   mcl_scheme_input input = {.repr = weight, .values = values, .statistics = statistics};
   mcl_status status = mcl_tensor_check_finite(values, "weights");
   if (!status) status = scheme->kind->apply(scheme, &input, out);

@@ -19,20 +19,34 @@ static void release(mcl_repr *repr) {
   mcl_repr_release(sparse->values);
 }
 
+static const float *stored_values(const mcl_sparse *sparse) { /* where they need no decode */
+  if (sparse->values->kind != &mcl_dense_kind) return NULL;
+  mcl_tensor *values = ((const mcl_dense *)sparse->values)->values;
+  return values->dtype == MCL_F32 ? mcl_tensor_f32(values) : NULL;
+}
+
+static void scatter(const mcl_sparse *sparse, int64_t first, int64_t rows, const float *values, float *out) {
+  int64_t cols = mcl_shape_cols(sparse->base.shape);
+  uint32_t begin = sparse->row_start[first];
+  for (int64_t r = first; r < first + rows; r++, out += cols)
+    for (uint32_t k = sparse->row_start[r]; k < sparse->row_start[r + 1]; k++)
+      out[sparse->column[k]] = values[k - begin];
+}
+
 static mcl_status decode(const mcl_repr *repr, int64_t first, int64_t rows, float *out) {
   const mcl_sparse *sparse = (const mcl_sparse *)repr;
-  int64_t cols = mcl_shape_cols(repr->shape);
   uint32_t begin = sparse->row_start[first], end = sparse->row_start[first + rows];
-  memset(out, 0, (size_t)(rows * cols) * sizeof(float));
+  memset(out, 0, (size_t)(rows * mcl_shape_cols(repr->shape)) * sizeof(float));
   if (begin == end) return MCL_OK;
+  const float *stored = stored_values(sparse);
+  if (stored) {
+    scatter(sparse, first, rows, stored + begin, out);
+    return MCL_OK;
+  }
   float *values;
   MCL_TRY(mcl_alloc_array(repr->ctx, end - begin, sizeof(float), &values));
   mcl_status status = mcl_repr_decode(sparse->values, begin, end - begin, values);
-  for (int64_t r = first; r < first + rows && !status; r++) {
-    float *row = out + (r - first) * cols;
-    for (uint32_t k = sparse->row_start[r]; k < sparse->row_start[r + 1]; k++)
-      row[sparse->column[k]] = values[k - begin];
-  }
+  if (!status) scatter(sparse, first, rows, values, out);
   mcl_free(repr->ctx, values);
   return status;
 }
@@ -74,12 +88,6 @@ static mcl_status product_chunk(void *arg, int64_t chunk, int worker) {
 }
 
 static size_t round_up(size_t floats) { return (floats * sizeof(float) + 63) & ~(size_t)63; }
-
-static const float *stored_values(const mcl_sparse *sparse) { /* where they need no decode */
-  if (sparse->values->kind != &mcl_dense_kind) return NULL;
-  mcl_tensor *values = ((const mcl_dense *)sparse->values)->values;
-  return values->dtype == MCL_F32 ? mcl_tensor_f32(values) : NULL;
-}
 
 static size_t matmul_scratch(const mcl_repr *repr, int64_t batch) {
   const mcl_sparse *sparse = (const mcl_sparse *)repr;
