@@ -70,7 +70,7 @@ describe("a model", function()
     model:layer("fc1").weight = core.zeros { 8, 6 }
     assert.equal(0, model:layer("fc1").weight:abs():sum())
     assert.error_matches(function() model:layer("fc1").weight = core.zeros { 6, 8 } end, "6x8")
-    assert.error_matches(function() model:layer("fc1").shape = {} end, "cannot be set")
+    assert.error_matches(function() model:layer("fc1").colour = "red" end, "colour cannot be set")
   end)
 
   it("is refused where a node cannot be", function()
@@ -339,7 +339,7 @@ describe("files", function()
     assert.error_matches(function() mcl.load "/nowhere/net.mcl" end, "/nowhere/net.mcl")
     local path = temporary ".mcl"
     core.write_file(path, "not a container")
-    assert.error_matches(function() mcl.load(path) end, path:gsub("%p", "%%%0"))
+    assert.error_matches(function() mcl.load(path) end, (path:gsub("%p", "%%%0")))
     os.remove(path)
     assert.error_matches(function() support.mlp():save "/nowhere/net.mcl" end, "/nowhere")
   end)

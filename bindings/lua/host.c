@@ -56,7 +56,9 @@ static int run_embedded(lua_State *L) {
 /* Lends the model to Lua for the time of the call: whatever happens, the userdata is empty afterwards. */
 static int run_protected(lua_State *L) {
   recipe_call *call = lua_touserdata(L, 1);
-  mcl_lua_of(L);
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "mcl.core"); /* the classes must be there before an object is */
+  lua_call(L, 1, 0);
   mcl_model **box = mcl_lua_push_new(L, &mcl_lua_model_class);
   lua_pushcfunction(L, run_embedded);
   lua_pushvalue(L, 1);

@@ -86,6 +86,20 @@ static int plain_setmetatable(lua_State *L) {
   return 1;
 }
 
+/* print writes a line to the host's log: nothing here prints. */
+static int print_to_log(lua_State *L) {
+  int count = lua_gettop(L);
+  lua_pushliteral(L, "");
+  for (int i = 1; i <= count; i++) {
+    if (i > 1) lua_pushliteral(L, "\t");
+    luaL_tolstring(L, i, NULL);
+    lua_concat(L, i > 1 ? 3 : 2);
+  }
+  mcl_log(mcl_lua_ctx(L), MCL_LOG_INFO, "%s", lua_tostring(L, -1));
+  mcl_lua_check(L, MCL_OK);
+  return 0;
+}
+
 static void wrap_global(lua_State *L, const char *name, lua_CFunction wrapper) {
   lua_getglobal(L, name);
   lua_pushcclosure(L, wrapper, 1);
@@ -147,7 +161,8 @@ static int build_sandbox(lua_State *L) {
   refuse(L, "dofile");
   refuse(L, "loadfile");
   refuse(L, "collectgarbage");
-  refuse(L, "print"); /* nothing here prints; mcl.log is the host's */
+  lua_pushcfunction(L, print_to_log);
+  lua_setglobal(L, "print");
   wrap_global(L, "load", text_load);
   wrap_global(L, "setmetatable", plain_setmetatable);
   lua_getglobal(L, LUA_STRLIBNAME);

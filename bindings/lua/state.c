@@ -216,6 +216,7 @@ static void count_hook(lua_State *L, lua_Debug *event) {
   if (lua->limited && (lua->instructions_left -= lua->hook_period) <= 0) {
     lua->hook_period = 1; /* code that catches the error gets no further */
     lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
+    lua_sethook(lua->main, count_hook, LUA_MASKCOUNT, 1);
     mcl_lua_fail(L, "the limit of Lua instructions is used up");
   }
   lua_State *outer = lua->L;

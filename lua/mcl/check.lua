@@ -54,10 +54,11 @@ function check.nearest(name, names)
   local lower = name:lower()
   for _, candidate in ipairs(names) do
     local apart = distance(lower, candidate:lower())
+    local most = math.max(1, math.max(#name, #candidate) // 3)
     if #name >= 3 and (candidate:sub(1, #name) == name or name:sub(1, #candidate) == candidate) then
-      apart = math.min(apart, 1)
+      apart, most = math.min(apart, 1.5), 1.5 -- just worse than one wrong letter
     end
-    if apart <= math.max(1, math.max(#name, #candidate) // 3) and (not least or apart < least) then
+    if apart <= most and (not least or apart < least) then
       best, least = candidate, apart
     end
   end
@@ -84,7 +85,10 @@ function check.keys(options, names, what, level)
       known = known or key == name
     end
     if not known then
-      local sorted = { table.unpack(names) }
+      local sorted = {} -- the positional ones have no name to offer
+      for _, name in ipairs(names) do
+        if type(name) == "string" then sorted[#sorted + 1] = name end
+      end
       table.sort(sorted)
       raise(what .. ": " .. check.unknown("key", tostring(key), sorted), level)
     end

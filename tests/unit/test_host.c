@@ -1,0 +1,452 @@
+/* Promises to programs that embed the engine: their own Lua state, sandboxes with limits, recipes from strings, cancel. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <mcl/mcl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "artifact/artifact.h"
+#include "base/random.h"
+#include "graph/graph.h"
+
+/* ---- A small model, and data for it ---- */
+
+static mcl_tensor *random_tensor(mcl_context *ctx, mcl_shape shape, uint64_t stream) {
+  mcl_tensor *t;
+  mcl_random random = mcl_random_at(1, stream);
+  assert_int_equal(mcl_tensor_new(ctx, MCL_F32, shape, &t), MCL_OK);
+  for (int64_t i = 0; i < t->count; i++) mcl_tensor_f32(t)[i] = mcl_random_normal(&random);
+  return t;
+}
+
+/* 8 → 4, one linear layer "fc" */
+static mcl_model *new_model(mcl_context *ctx) {
+  mcl_model *model;
+  mcl_repr *repr;
+  int values[2], out;
+  mcl_tensor *weight = random_tensor(ctx, mcl_shape_2(4, 8), 1);
+  assert_int_equal(mcl_model_new(ctx, "small", &model), MCL_OK);
+  assert_int_equal(mcl_model_add_input(model, "x", mcl_shape_2(-1, 8), &values[0]), MCL_OK);
+  assert_int_equal(mcl_dense_new(weight, &repr), MCL_OK);
+  assert_int_equal(mcl_model_add_weight(model, "fc.weight", repr, false, &values[1]), MCL_OK);
+  assert_int_equal(mcl_model_add_node(model, mcl_op_by_name("linear"), "fc", NULL, 2, values, &out), MCL_OK);
+  assert_int_equal(mcl_model_add_output(model, out), MCL_OK);
+  mcl_repr_release(repr);
+  mcl_tensor_release(weight);
+  return model;
+}
+
+static void new_data(mcl_context *ctx, mcl_tensor **x, mcl_tensor **y) {
+  *x = random_tensor(ctx, mcl_shape_2(200, 8), 2);
+  assert_int_equal(mcl_tensor_new(ctx, MCL_I64, mcl_shape_1(200), y), MCL_OK);
+  for (int64_t i = 0; i < 200; i++) ((int64_t *)mcl_tensor_data(*y))[i] = i % 4;
+}
+
+static mcl_context *new_context(const mcl_options *options) {
+  mcl_context *ctx;
+  assert_int_equal(mcl_engine_new(options, &ctx), MCL_OK);
+  return ctx;
+}
+
+/* A recipe around the body of its run function; the body begins on line 3. */
+#define RECIPE(body)                                                                                                   \
+  "local mcl = require 'mcl'\n"                                                                                        \
+  "return mcl.recipe { about = 'test', options = { density = { 0.5, 'kept' } }, run = function(model, opt, "           \
+  "job)\n" body "\nend }"
+
+static mcl_status run(mcl_context *ctx, lua_State *L, const char *source, mcl_recipe_run *result) {
+  mcl_model *model = new_model(ctx);
+  *result = (mcl_recipe_run){.source = source, .model = model};
+  mcl_status status = mcl_run_recipe(ctx, L, result);
+  mcl_model_free(model);
+  return status;
+}
+
+static void has_message(mcl_context *ctx, const char *part) {
+  if (!strstr(mcl_context_message(ctx), part))
+    fail_msg("\"%s\" is not in the message: %s", part, mcl_context_message(ctx));
+}
+
+/* ---- The host's own state ---- */
+
+static void a_host_state_gets_the_module_with_the_hosts_context(void **state) {
+  (void)state;
+  mcl_options options = {.threads = 3, .seed = 42};
+  mcl_context *ctx = new_context(&options), *same;
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  assert_int_equal(mcl_lua_register(L, ctx), MCL_OK);
+  assert_int_equal(lua_gettop(L), 0);
+  assert_int_equal(mcl_lua_context(L, &same), MCL_OK);
+  assert_ptr_equal(same, ctx);
+  int failed = luaL_dostring(L, "local mcl = require 'mcl'\n"
+                                "assert(mcl.threads() == 3 and mcl.seed() == 42)\n"
+                                "assert(mcl.tensor({1, 2, 3}):sum() == 6)\n"
+                                "assert(rawget(_G, 'mcl') == nil)\n"
+                                "assert(not pcall(require('mcl.core').context, {threads = 2}))\n");
+  if (failed) fail_msg("%s", lua_tostring(L, -1));
+  assert_int_equal(mcl_lua_register(L, ctx), MCL_ERROR_ARGUMENT);
+  lua_close(L);
+  mcl_context_free(ctx);
+}
+
+static int hook_calls;
+static void host_hook(lua_State *L, lua_Debug *event) { (void)L, (void)event, hook_calls++; }
+
+static void a_run_leaves_the_hosts_stack_and_hook_as_they_were(void **state) {
+  (void)state;
+  mcl_context *ctx = new_context(NULL);
+  mcl_recipe_run result;
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  assert_int_equal(mcl_lua_register(L, ctx), MCL_OK);
+  lua_sethook(L, host_hook, LUA_MASKLINE, 0);
+  lua_pushinteger(L, 7);
+  assert_int_equal(run(ctx, L, RECIPE("model:compress(mcl.prune { density = opt.density })"), &result), MCL_OK);
+  assert_int_equal(run(ctx, L, RECIPE("error 'no'"), &result), MCL_ERROR_ARGUMENT);
+  assert_int_equal(lua_gettop(L), 1);
+  assert_ptr_equal(lua_gethook(L), host_hook);
+  assert_int_equal(lua_gethookmask(L), LUA_MASKLINE);
+  lua_close(L);
+  mcl_context_free(ctx);
+}
+
+/* ---- Recipes ---- */
+
+typedef struct counter {
+  _Atomic size_t bytes;
+} counter;
+
+static void *counted_allocate(void *user, size_t size, size_t alignment) {
+  ((counter *)user)->bytes += size;
+  return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+static void counted_release(void *user, void *memory, size_t size) {
+  ((counter *)user)->bytes -= size;
+  free(memory);
+}
+
+static void a_recipe_compresses_the_model_that_is_lent(void **state) {
+  (void)state;
+  counter held = {0};
+  mcl_options options = {.user = &held, .allocate = counted_allocate, .release = counted_release};
+  mcl_context *ctx = new_context(&options);
+  mcl_model *model = new_model(ctx);
+  const char *const set[] = {"density=0.25", NULL};
+  mcl_recipe_run result = {
+      .source = RECIPE("model:compress(mcl.prune { density = opt.density })"), .model = model, .set = set};
+  size_t size;
+  assert_int_equal(mcl_run_recipe(ctx, NULL, &result), MCL_OK);
+  assert_int_equal(mcl_repr_nonzeros(model->weights[0].repr), 8);
+  assert_int_equal(mcl_artifact_size(model, NULL, &size), MCL_OK);
+  assert_int_equal(result.size_bytes, size);
+  mcl_model_free(model);
+  mcl_context_free(ctx);
+  assert_int_equal(held.bytes, 0);
+}
+
+static void a_recipe_may_keep_nothing_of_the_model(void **state) {
+  (void)state;
+  mcl_context *ctx = new_context(NULL);
+  mcl_recipe_run result;
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  assert_int_equal(mcl_lua_register(L, ctx), MCL_OK);
+  assert_int_equal(run(ctx, L, RECIPE("kept, weight = model, model:layer('fc').weight"), &result), MCL_OK);
+  assert_true(luaL_dostring(L, "assert(weight.count == 32); return kept:parameters()"));
+  assert_non_null(strstr(lua_tostring(L, -1), "was closed"));
+  lua_close(L);
+  mcl_context_free(ctx);
+}
+
+static void a_recipe_fits_by_the_hosts_data(void **state) {
+  (void)state;
+  mcl_context *ctx = new_context(NULL);
+  mcl_model *model = new_model(ctx);
+  mcl_recipe_run result = {.source = RECIPE("local before = model:evaluate(job.data.train).loss\n"
+                                            "model:fit { job.data.train, epochs = 3, rate = 0.05 }\n"
+                                            "assert(model:evaluate(job.data.train).loss < before)\n"
+                                            "assert(job.data.choose.count == 20)\n"
+                                            "assert(not pcall(function() return job.data.report end))"),
+                           .model = model};
+  new_data(ctx, &result.x, &result.y);
+  mcl_status status = mcl_run_recipe(ctx, NULL, &result);
+  if (status) fail_msg("%s", mcl_context_message(ctx));
+  mcl_tensor_release(result.x);
+  mcl_tensor_release(result.y);
+  mcl_model_free(model);
+  mcl_context_free(ctx);
+}
+
+static void an_error_becomes_a_message_with_the_recipes_line(void **state) {
+  (void)state;
+  mcl_context *ctx = new_context(NULL);
+  mcl_recipe_run result;
+  assert_int_equal(run(ctx, NULL, RECIPE("\nmodel:compress(mcl.prune { denstiy = 1 })"), &result), MCL_ERROR_ARGUMENT);
+  has_message(ctx, "recipe:4: prune: unknown key \"denstiy\"; did you mean \"density\"?");
+  assert_int_equal(run(ctx, NULL, "return 3", &result), MCL_ERROR_ARGUMENT);
+  has_message(ctx, "does not return mcl.recipe");
+  assert_int_equal(run(ctx, NULL, "return (", &result), MCL_ERROR_ARGUMENT);
+  has_message(ctx, "recipe:1:");
+  assert_int_equal(run(ctx, NULL, RECIPE("error {}"), &result), MCL_ERROR_ARGUMENT);
+  has_message(ctx, "no text");
+  assert_int_equal(run(ctx, NULL, "\x1bLua", &result), MCL_ERROR_ARGUMENT); /* bytecode */
+  mcl_context_free(ctx);
+}
+
+static void a_run_without_what_it_needs_says_so(void **state) {
+  (void)state;
+  mcl_context *ctx = new_context(NULL);
+  lua_State *L = luaL_newstate();
+  mcl_recipe_run result = {.source = "return 1"};
+  assert_int_equal(mcl_run_recipe(ctx, NULL, &result), MCL_ERROR_ARGUMENT);
+  has_message(ctx, "has no model");
+  assert_int_equal(run(ctx, NULL, NULL, &result), MCL_ERROR_ARGUMENT);
+  has_message(ctx, "has no source");
+  assert_int_equal(run(ctx, L, "return 1", &result), MCL_ERROR_ARGUMENT);
+  has_message(ctx, "mcl_lua_register");
+  lua_close(L);
+  mcl_context_free(ctx);
+}
+
+/* ---- Progress and cancel ---- */
+
+typedef struct watcher {
+  int calls, stop_after;
+} watcher;
+
+static void count_progress(void *user, const char *task, double done, double total, const char *unit) {
+  (void)task, (void)done, (void)total, (void)unit;
+  ((watcher *)user)->calls++;
+}
+
+static bool ask(void *user) { return ((watcher *)user)->calls >= ((watcher *)user)->stop_after; }
+
+static void training_is_stopped_by_the_hosts_callback(void **state) {
+  (void)state;
+  watcher seen = {0, 3};
+  mcl_options options = {.user = &seen, .progress = count_progress, .cancelled = ask};
+  mcl_context *ctx = new_context(&options);
+  mcl_model *model = new_model(ctx);
+  mcl_recipe_run result = {.source = RECIPE("model:fit { job.data.train, epochs = 1000000 }"), .model = model};
+  new_data(ctx, &result.x, &result.y);
+  assert_int_equal(mcl_run_recipe(ctx, NULL, &result), MCL_ERROR_CANCELLED);
+  assert_true(seen.calls >= 3);
+  mcl_tensor_release(result.x);
+  mcl_tensor_release(result.y);
+  mcl_model_free(model);
+  mcl_context_free(ctx);
+}
+
+static void *cancel_soon(void *user) {
+  nanosleep(&(struct timespec){0, 30000000}, NULL);
+  mcl_context_cancel(user);
+  return NULL;
+}
+
+static void a_loop_in_pure_lua_is_stopped_from_another_thread(void **state) {
+  (void)state;
+  static const char *const loops[] = {
+      RECIPE("while true do end"),
+      RECIPE("while true do pcall(function() while true do end end) end"), /* catching does not help */
+      RECIPE("coroutine.wrap(function() while true do end end)()"),
+      RECIPE("while true do local w = mcl.zeros { 10 } + 1; w = w:sum() end"),
+  };
+  for (size_t i = 0; i < sizeof loops / sizeof *loops; i++) {
+    mcl_context *ctx = new_context(NULL);
+    mcl_recipe_run result;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, cancel_soon, ctx), 0);
+    assert_int_equal(run(ctx, NULL, loops[i], &result), MCL_ERROR_CANCELLED);
+    pthread_join(thread, NULL);
+    mcl_context_resume(ctx);
+    assert_int_equal(run(ctx, NULL, RECIPE("return"), &result), MCL_OK);
+    mcl_context_free(ctx);
+  }
+}
+
+/* ---- Sandboxes ---- */
+
+static int run_text(lua_State *L, const char *text) {
+  return luaL_loadbufferx(L, text, strlen(text), "=text", "t") || lua_pcall(L, 0, 0, 0);
+}
+
+static void memory_of_a_sandbox_is_bounded(void **state) {
+  (void)state;
+  mcl_context *ctx = new_context(NULL);
+  mcl_lua_limits limits = {.memory_bytes = 4 << 20};
+  lua_State *L;
+  assert_int_equal(mcl_lua_new_sandbox(ctx, &limits, &L), MCL_OK);
+  assert_int_not_equal(run_text(L, "local t = {} for i = 1, 1e9 do t[i] = i end"), 0);
+  assert_non_null(strstr(lua_tostring(L, -1), "not enough memory"));
+  lua_settop(L, 0);
+  assert_int_not_equal(run_text(L, "return ('x'):rep(1 << 30)"), 0);
+  lua_settop(L, 0);
+  assert_int_equal(run_text(L, "local t = {} for i = 1, 1000 do t[i] = i end"), 0); /* and goes on */
+  mcl_recipe_run result;
+  assert_int_equal(run(ctx, L, RECIPE("local t = {} while true do t[#t + 1] = {} end"), &result), MCL_ERROR_MEMORY);
+  lua_close(L);
+  mcl_context_free(ctx);
+}
+
+static void a_sandbox_that_does_not_fit_is_refused_whatever_the_limit(void **state) {
+  (void)state;
+  mcl_context *ctx = new_context(NULL);
+  bool made = false;
+  for (size_t bytes = 500; bytes < 200000 && !made; bytes += 97) { /* memory runs out at every place in turn */
+    mcl_lua_limits limits = {.memory_bytes = bytes};
+    lua_State *L;
+    made = !mcl_lua_new_sandbox(ctx, &limits, &L);
+    if (made)
+      lua_close(L);
+    else
+      assert_null(L);
+  }
+  assert_true(made);
+  mcl_context_free(ctx);
+}
+
+static void instructions_of_a_sandbox_are_bounded(void **state) {
+  (void)state;
+  static const char *const loops[] = {
+      "while true do end",
+      "while true do pcall(function() while true do end end) end",
+      "local function f() return f() end f()",
+      "while true do coroutine.wrap(function() while true do end end)() end",
+      "while true do coroutine.resume(coroutine.create(function() while true do end end)) end",
+      "local t = setmetatable({}, {__index = function(t) while true do end end}) return t.x",
+  };
+  mcl_context *ctx = new_context(NULL);
+  for (size_t i = 0; i < sizeof loops / sizeof *loops; i++) {
+    mcl_lua_limits limits = {.instructions = 100000};
+    lua_State *L;
+    assert_int_equal(mcl_lua_new_sandbox(ctx, &limits, &L), MCL_OK);
+    assert_int_not_equal(run_text(L, loops[i]), 0);
+    assert_non_null(strstr(lua_tostring(L, -1), "limit of Lua instructions"));
+    lua_settop(L, 0);
+    assert_int_not_equal(run_text(L, "local x = 0 for i = 1, 10 do x = x + i end"), 0); /* used up for good */
+    lua_close(L);
+  }
+  mcl_context_free(ctx);
+}
+
+static void a_recipe_within_its_limits_runs_and_is_counted(void **state) {
+  (void)state;
+  mcl_context *ctx = new_context(NULL);
+  mcl_lua_limits limits = {.memory_bytes = 8 << 20, .instructions = 10000000};
+  lua_State *L;
+  mcl_recipe_run result;
+  assert_int_equal(mcl_lua_new_sandbox(ctx, &limits, &L), MCL_OK);
+  assert_int_equal(run(ctx, L, RECIPE("for i = 1, 100000 do end model:compress(mcl.share { bits = 2 })"), &result),
+                   MCL_OK);
+  assert_in_range(result.instructions, 100000, 10000000);
+  lua_close(L);
+  mcl_context_free(ctx);
+}
+
+static void nothing_in_a_sandbox_leads_out(void **state) {
+  (void)state;
+  static const char *const attempts[] = {
+      "return io.open('/etc/passwd')",
+      "return os.execute('true')",
+      "return os.getenv('HOME')",
+      "return require('io')",
+      "return require('os').remove('x')",
+      "return require('debug')",
+      "return debug.getregistry()",
+      "return package.loadlib('libc.so.6', '*')",
+      "return require('package').path",
+      "return require('socket')",
+      "dofile('/etc/passwd')",
+      "loadfile('/etc/passwd')",
+      "assert(load('\\27Lua', 'x', 'b'))",
+      "assert(load(string.dump(function() end)))",
+      "collectgarbage('stop')",
+      "setmetatable({}, {__gc = function() while true do end end})",
+      "getmetatable(require('mcl').zeros {1}).__gc = nil",
+      "require('mcl').load('/tmp/x.mcl')",
+      "require('mcl').save_arrays('/tmp/x.npy', require('mcl').zeros {1})",
+      "require('mcl.core').write_file('/tmp/x', '')",
+      "require('mcl.core').stat('/tmp')",
+      "require('mcl.core').model('m'):save('/tmp/x.mcl')",
+      "require('mcl.core').resume()",
+      "require('mcl.core').cancel()",
+      "require('mcl.core').context {threads = 1}",
+  };
+  mcl_context *ctx = new_context(NULL);
+  lua_State *L;
+  assert_int_equal(mcl_lua_new_sandbox(ctx, NULL, &L), MCL_OK);
+  for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+    if (!run_text(L, attempts[i])) fail_msg("%s was let through", attempts[i]);
+    lua_settop(L, 0);
+  }
+  assert_int_equal(run_text(L, "assert(os.time() > 0 and os.clock() >= 0 and load('return 1')() == 1)"), 0);
+  assert_int_equal(run_text(L, "local e = {} load('x = 1', 'n', 'bt', e)() assert(e.x == 1 and x == nil)"), 0);
+  assert_int_equal(run_text(L, "local t = setmetatable({}, {__index = {a = 1}}) assert(t.a == 1)"), 0);
+  lua_close(L);
+  mcl_context_free(ctx);
+}
+
+static void files_may_be_allowed(void **state) {
+  (void)state;
+  mcl_context *ctx = new_context(NULL);
+  mcl_lua_limits limits = {.files = true};
+  lua_State *L;
+  assert_int_equal(mcl_lua_new_sandbox(ctx, &limits, &L), MCL_OK);
+  assert_int_equal(run_text(L, "local mcl = require 'mcl'\n"
+                               "mcl.save_arrays('test_host.npy', mcl.arange(3))\n"
+                               "assert(mcl.load_arrays('test_host.npy'):sum() == 6)\n"
+                               "assert(not io)"),
+                   0);
+  lua_close(L);
+  remove("test_host.npy");
+  mcl_context_free(ctx);
+}
+
+static void take_line(void *user, mcl_log_level level, const char *line) {
+  (void)level;
+  snprintf(user, 100, "%s", line);
+}
+
+static void print_goes_to_the_hosts_log(void **state) {
+  (void)state;
+  char line[100] = "";
+  mcl_options options = {.user = line, .log = take_line};
+  mcl_context *ctx = new_context(&options);
+  lua_State *L;
+  assert_int_equal(mcl_lua_new_sandbox(ctx, NULL, &L), MCL_OK);
+  assert_int_equal(run_text(L, "print('size', 3, nil)"), 0);
+  assert_string_equal(line, "size\t3\tnil");
+  lua_close(L);
+  mcl_context_free(ctx);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(a_host_state_gets_the_module_with_the_hosts_context),
+      cmocka_unit_test(a_run_leaves_the_hosts_stack_and_hook_as_they_were),
+      cmocka_unit_test(a_recipe_compresses_the_model_that_is_lent),
+      cmocka_unit_test(a_recipe_may_keep_nothing_of_the_model),
+      cmocka_unit_test(a_recipe_fits_by_the_hosts_data),
+      cmocka_unit_test(an_error_becomes_a_message_with_the_recipes_line),
+      cmocka_unit_test(a_run_without_what_it_needs_says_so),
+      cmocka_unit_test(training_is_stopped_by_the_hosts_callback),
+      cmocka_unit_test(a_loop_in_pure_lua_is_stopped_from_another_thread),
+      cmocka_unit_test(memory_of_a_sandbox_is_bounded),
+      cmocka_unit_test(a_sandbox_that_does_not_fit_is_refused_whatever_the_limit),
+      cmocka_unit_test(instructions_of_a_sandbox_are_bounded),
+      cmocka_unit_test(a_recipe_within_its_limits_runs_and_is_counted),
+      cmocka_unit_test(nothing_in_a_sandbox_leads_out),
+      cmocka_unit_test(files_may_be_allowed),
+      cmocka_unit_test(print_goes_to_the_hosts_log),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
