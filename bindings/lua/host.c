@@ -79,13 +79,24 @@ static mcl_status take_error(mcl_context *ctx, lua_State *L, int lua_status) {
   return status;
 }
 
+typedef struct hook {
+  lua_Hook function;
+  int mask, count;
+} hook;
+
+typedef struct hooks {
+  hook running, main; /* of the coroutine that is run in, and of the state's main one */
+} hooks;
+
+static hook hook_of(lua_State *L) { return (hook){lua_gethook(L), lua_gethookmask(L), lua_gethookcount(L)}; }
+static void set_hook(lua_State *L, hook h) { lua_sethook(L, h.function, h.mask, h.count); }
+
 static mcl_status run_in(mcl_context *ctx, lua_State *L, mcl_recipe_run *run, mcl_model *model) {
   mcl_lua *lua = mcl_lua_record(L);
   if (!lua || lua->ctx != ctx)
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "the Lua state does not have mcl with this context: mcl_lua_register");
   if (!lua_checkstack(L, LUA_MINSTACK)) return mcl_fail(ctx, MCL_ERROR_MEMORY, "the Lua stack is full");
-  lua_Hook hook = lua_gethook(L);
-  int mask = lua_gethookmask(L), count = lua_gethookcount(L);
+  hooks before = {hook_of(L), hook_of(lua->main)};
   int64_t used = lua->instructions_used;
   recipe_call call = {lua, run, model};
   mcl_lua_watch(L);
@@ -93,7 +104,10 @@ static mcl_status run_in(mcl_context *ctx, lua_State *L, mcl_recipe_run *run, mc
   lua_pushlightuserdata(L, &call);
   int lua_status = lua_pcall(L, 1, 0, 0);
   run->instructions = lua->instructions_used - used;
-  if (!lua->sandboxed) lua_sethook(L, hook, mask, count);
+  if (!lua->sandboxed) {
+    set_hook(lua->main, before.main);
+    set_hook(L, before.running);
+  }
   return lua_status ? take_error(ctx, L, lua_status) : MCL_OK;
 }
 

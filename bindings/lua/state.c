@@ -208,21 +208,35 @@ int mcl_lua_bad(lua_State *L, int arg, const char *wanted) {
 
 /* ---- Cancel in pure Lua code ---- */
 
+static void count_hook(lua_State *L, lua_Debug *event);
+
+static void set_period(mcl_lua *lua, lua_State *L, int period) {
+  lua->hook_period = period;
+  lua_sethook(L, count_hook, LUA_MASKCOUNT, period);
+  if (L != lua->main) lua_sethook(lua->main, count_hook, LUA_MASKCOUNT, period);
+}
+
+/* Code may catch the error that this raises and go on: `while true do pcall(f) end`. So each error halves the time to
+ * the next, down to a single instruction, where no loop gets anywhere; the first leave enough for a handler that calls
+ * resume. */
 static void count_hook(lua_State *L, lua_Debug *event) {
   (void)event;
   mcl_lua *lua = mcl_lua_record(L);
   if (!lua || !lua->ctx) return;
   lua->instructions_used += lua->hook_period;
   if (lua->limited && (lua->instructions_left -= lua->hook_period) <= 0) {
-    lua->hook_period = 1; /* code that catches the error gets no further */
-    lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
-    lua_sethook(lua->main, count_hook, LUA_MASKCOUNT, 1);
+    set_period(lua, L, 1);
     mcl_lua_fail(L, "the limit of Lua instructions is used up");
   }
   lua_State *outer = lua->L;
   lua->L = L;
   mcl_status status = mcl_check_cancel(lua->ctx);
-  if (status) mcl_lua_check(L, status);
+  if (status) {
+    set_period(lua, L, lua->hook_period > 1 ? lua->hook_period / 2 : 1);
+    mcl_lua_check(L, status);
+  }
+  int wanted = lua->limited && lua->instructions_left < HOOK_PERIOD ? (int)lua->instructions_left : HOOK_PERIOD;
+  if (lua->hook_period != wanted) set_period(lua, L, wanted);
   lua->L = outer;
 }
 

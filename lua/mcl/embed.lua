@@ -1,5 +1,5 @@
---- Recipes run by a host program (mcl_run_recipe in mcl.h): text, model and data come from C, and what comes of it is the
--- model that C lent.
+--- Recipes run by a host program (mcl_run_recipe in mcl.h): text, model and data come from C, and what comes of it is
+-- the model that C lent.
 local core = require "mcl.core"
 local check = require "mcl.check"
 
@@ -43,7 +43,7 @@ function embed.run(source, name, object, dataset, settings, seed)
   local job = require("mcl.job").new(model, {
     data = data_of(dataset), seed = seed, log = function(text) core.log("info", text) end,
   })
-  rawset(job, "progress", function(_, task, done, total) core.progress(task, done, total, "") end) -- the host's callback
+  rawset(job, "progress", function(_, task, done, total) core.progress(task, done, total, "") end) -- the host's
   loaded.run(model, options, job)
   job:finish()
 end
