@@ -70,25 +70,37 @@ static int fill_single(const uint8_t *length, uint32_t last, int bits, uint16_t 
   return shortest;
 }
 
-/* The steps: for each index as many whole codes as it holds. Without branches: a code that is cut off adds nothing, nor
- * do those after it. */
-static void fill_steps(mcl_huffman_table *table, uint32_t last, int bits) {
-  uint16_t single[1 << MCL_HUFFMAN_MAX_BITS];
-  int most = bits / fill_single(table->length, last, bits, single);
-  if (most > MCL_HUFFMAN_STEP_SYMBOLS) most = MCL_HUFFMAN_STEP_SYMBOLS;
-  table->bits = bits;
+/* For each index as many whole codes as it holds, but at most `most`. Without branches: a code that is cut off adds
+ * nothing, nor do those after it. */
+static inline __attribute__((always_inline)) void fill_steps_of(mcl_huffman_table *table, const uint16_t *single,
+                                                                const int most) {
+  uint32_t bits = (uint32_t)table->bits;
   for (uint32_t i = 0; i < 1u << bits; i++) {
     uint32_t taken = single[i] >> 8, count = 1;
     uint64_t symbols = single[i] & 0xff;
     for (int n = 1; n < most; n++) {
       uint32_t next = single[i >> taken], length = next >> 8;
-      uint32_t fits = taken + length <= (uint32_t)bits;
+      uint32_t fits = taken + length <= bits;
       symbols |= (uint64_t)((next & 0xff) & (0 - fits)) << (8 * count);
       taken += length & (0 - fits);
       count += fits;
     }
-    table->step[i] = symbols | (uint64_t)taken << 48 | (uint64_t)count << 56;
+    table->step[i] = taken | (uint64_t)count << 8 | symbols << 16;
   }
+}
+
+static void fill_steps(mcl_huffman_table *table, uint32_t last, int bits) {
+  uint16_t single[1 << MCL_HUFFMAN_MAX_BITS];
+  int most = bits / fill_single(table->length, last, bits, single);
+  table->bits = bits;
+  if (most <= 1) /* the usual ones, with loops of known length */
+    fill_steps_of(table, single, 1);
+  else if (most == 2)
+    fill_steps_of(table, single, 2);
+  else if (most == 3)
+    fill_steps_of(table, single, 3);
+  else
+    fill_steps_of(table, single, MCL_HUFFMAN_STEP_SYMBOLS);
 }
 
 /* ---- Symbols ---- */
@@ -98,7 +110,7 @@ static mcl_status finish_lane(mcl_context *ctx, const mcl_huffman_table *table, 
   mcl_bit_reader reader = {lane->in, (size_t)(lane->in_end - lane->in), (size_t)lane->skip};
   uint64_t mask = ((uint64_t)1 << table->bits) - 1;
   while (lane->out < lane->out_end) {
-    uint8_t symbol = (uint8_t)table->step[mcl_bits_peek(&reader) & mask];
+    uint8_t symbol = (uint8_t)(table->step[mcl_bits_peek(&reader) & mask] >> 16);
     *lane->out++ = symbol;
     reader.at += table->length[symbol];
   }

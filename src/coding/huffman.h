@@ -15,7 +15,7 @@
 #define MCL_HUFFMAN_LANES_FROM 16384 /* symbols in a block */
 
 /* A step of decoding: the next 11 bits give up to six symbols at once.
- * From the lowest byte: the symbols (six bytes), the bits taken, how many symbols. */
+ * From the lowest byte: the bits taken, how many symbols, the symbols. */
 #define MCL_HUFFMAN_STEP_SYMBOLS 6
 
 typedef struct mcl_huffman_table {

@@ -50,10 +50,9 @@ static inline __attribute__((always_inline)) void decode_lanes(const mcl_huffman
 #pragma GCC unroll 8
         for (int i = 0; i < count; i++) {
           uint64_t entry = steps[bits[i] & mask];
-          mcl_store_word(out[i], entry);
-          entry >>= 48;
           bits[i] >>= entry & 63;
-          out[i] += entry >> 8;
+          mcl_store_word(out[i], entry >> 16 | entry << 48); /* turned: one instruction */
+          out[i] += (uint8_t)(entry >> 8);
         }
       }
     }
