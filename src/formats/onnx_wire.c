@@ -57,7 +57,7 @@ mcl_status mcl_wire_next(mcl_wire *wire, mcl_wire_field *field, bool *more) {
   MCL_TRY(take_varint(wire, &wire->at, wire->end, &key));
   if (key >> 3 == 0 || key >> 3 >= (1u << 29))
     return mcl_wire_fail(wire, begin, "field number %llu is not one", (unsigned long long)(key >> 3));
-  *field = (mcl_wire_field){.number = (uint32_t)(key >> 3), .type = (mcl_wire_type)(key & 7)};
+  *field = (mcl_wire_field){.number = (uint32_t)(key >> 3), .type = (mcl_wire_type)(key & 7), .data = wire->at};
   switch (key & 7) {
   case MCL_WIRE_VARINT:
   case MCL_WIRE_32:

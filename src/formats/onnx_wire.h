@@ -25,7 +25,7 @@ typedef struct mcl_wire_field {
   uint32_t number;
   mcl_wire_type type;
   uint64_t value;      /* of a number */
-  const uint8_t *data; /* of bytes: a string, a message, packed numbers */
+  const uint8_t *data; /* of bytes: a string, a message, packed numbers; never NULL */
   size_t size;
 } mcl_wire_field;
 
