@@ -40,7 +40,10 @@ static mcl_status run_slope(const mcl_op_call *call, slope_fn slope) {
 
 SLOPE(relu) {
   (void)node, (void)x;
-  for (int64_t i = 0; i < n; i++) dx[i] = y[i] > 0 ? dy[i] : 0;
+  for (int64_t i = 0; i < n; i++) {
+    float slope = dy[i]; /* read in any case, so that there is no branch */
+    dx[i] = y[i] > 0 ? slope : 0;
+  }
 }
 
 SLOPE(leaky_relu) {

@@ -55,16 +55,35 @@ int64_t mcl_conv_most_chunks(const mcl_conv *g) {
 void mcl_conv_inside(const mcl_conv *g, int axis, int64_t at, int64_t *lo, int64_t *hi) {
   int64_t size = axis ? g->width : g->height, out = axis ? g->out_width : g->out_height;
   int64_t shift = g->pad[axis] - at * g->dilation[axis], stride = g->stride[axis]; /* input = out · stride − shift */
+  if (stride == 1) {                                                               /* the same without divisions */
+    *lo = clamp(shift, 0, out);
+    *hi = clamp(size + shift, *lo, out);
+    return;
+  }
   *lo = shift > 0 ? mcl_min_i64(mcl_ceil_div(shift, stride), out) : 0;
   *hi = size + shift > 0 ? mcl_min_i64(mcl_ceil_div(size + shift, stride), out) : 0;
   if (*hi < *lo) *hi = *lo;
+}
+
+/* Rows are short: a call of memcpy would cost more than the copy. */
+static inline void copy_row(float *restrict to, const float *restrict from, int64_t n) {
+  if (n < 8) {
+    for (int64_t i = 0; i < n; i++) to[i] = from[i];
+    return;
+  }
+  for (int64_t i = 0; i + 8 <= n; i += 8) memcpy(to + i, from + i, 8 * sizeof *to);
+  memcpy(to + n - 8, from + n - 8, 8 * sizeof *to); /* the last eight may overlap the ones before */
+}
+
+static inline void add_row(float *restrict to, const float *restrict from, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] += from[i];
 }
 
 /* One row of columns from one row of the image. */
 static void gather_row(float *to, const float *from, int64_t lo, int64_t hi, int64_t width, int64_t stride) {
   for (int64_t i = 0; i < lo; i++) to[i] = 0;
   if (stride == 1) {
-    memcpy(to + lo, from, (size_t)(hi - lo) * sizeof *to);
+    copy_row(to + lo, from, hi - lo);
   } else {
     for (int64_t i = lo; i < hi; i++, from += stride) to[i] = *from;
   }
@@ -103,7 +122,7 @@ void mcl_conv_scatter(const mcl_conv *g, const float *columns, int64_t first, in
           float *to = image + line * g->width + column;
           const float *from = columns + lo;
           if (stride == 1) {
-            for (int64_t i = 0; i < hi - lo; i++) to[i] += from[i];
+            add_row(to, from, hi - lo);
           } else {
             for (int64_t i = 0; i < hi - lo; i++) to[i * stride] += from[i];
           }

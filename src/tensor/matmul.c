@@ -166,7 +166,7 @@ static int panel_width(const mcl_matmul_kernel *kernel, int64_t columns) {
 static b_block pack_b(const mcl_matmul_kernel *kernel, const mcl_matmul *p, int64_t l, int64_t j, int64_t k,
                       int64_t columns, float *buffer) {
   b_block b = {buffer, NULL, columns, k, p->ldb};
-  if (!p->transpose_b && p->m <= 2 * kernel->mr) b.plain = p->b + l * p->ldb + j;
+  if (!p->transpose_b && (p->m <= 2 * kernel->mr || p->ldb <= 4 * kernel->nr)) b.plain = p->b + l * p->ldb + j;
   for (int64_t at = 0; at < columns; at += kernel->nr) {
     int lanes = (int)least(kernel->nr, columns - at);
     if (b.plain && lanes % kernel->width == 0) continue;

@@ -52,7 +52,8 @@ INLINE void tile(const mcl_micro_tile *t, const int rows, const int vectors) {
   static void tile_##rows##_2(const mcl_micro_tile *t) { tile(t, rows, 2); }
 TILE(1)
 TILE(2)
-TILE(3) TILE(4) TILE(5) TILE(6)
+TILE(3)
+TILE(4) TILE(5) TILE(6)
 #if MR > 6
     TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
 #endif
@@ -84,30 +85,50 @@ static void pack_rows(int64_t k, int lanes, int step, const float *src, int64_t 
   }
 }
 
-typedef float quad __attribute__((vector_size(16), aligned(4), may_alias));
-
-/* Four lanes at four places: a 4 × 4 transpose. */
-INLINE void transpose_quad(const float *src, int64_t ld, float *dst, int64_t step) {
-  quad r0 = *(const quad *)src, r1 = *(const quad *)(src + ld);
-  quad r2 = *(const quad *)(src + 2 * ld), r3 = *(const quad *)(src + 3 * ld);
-  quad t0 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), t1 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
-  quad t2 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7), t3 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
-  *(quad *)dst = __builtin_shufflevector(t0, t1, 0, 1, 4, 5);
-  *(quad *)(dst + step) = __builtin_shufflevector(t0, t1, 2, 3, 6, 7);
-  *(quad *)(dst + 2 * step) = __builtin_shufflevector(t2, t3, 0, 1, 4, 5);
-  *(quad *)(dst + 3 * step) = __builtin_shufflevector(t2, t3, 2, 3, 6, 7);
+/* S lanes at S places: an S × S transpose in three or two rounds of exchanges. */
+#if WIDTH >= 8
+#define SQUARE 8
+typedef float square __attribute__((vector_size(32), aligned(4), may_alias));
+INLINE void transpose_square(const float *src, int64_t ld, float *dst, int64_t step) {
+  square r[8], t[8];
+  UNROLL for (int i = 0; i < 8; i++) r[i] = *(const square *)(src + i * ld);
+  UNROLL for (int i = 0; i < 8; i += 2) {
+    t[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+    t[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+  }
+  UNROLL for (int i = 0; i < 8; i++) { /* pairs of two */
+    int a = (i & 4) + (i & 1);
+    r[i] = (i & 2) ? __builtin_shufflevector(t[a], t[a + 2], 2, 3, 10, 11, 6, 7, 14, 15)
+                   : __builtin_shufflevector(t[a], t[a + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+  }
+  UNROLL for (int i = 0; i < 4; i++) { /* halves */
+    *(square *)(dst + i * step) = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *(square *)(dst + (i + 4) * step) = __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
 }
+#else
+#define SQUARE 4
+typedef float square __attribute__((vector_size(16), aligned(4), may_alias));
+INLINE void transpose_square(const float *src, int64_t ld, float *dst, int64_t step) {
+  square r0 = *(const square *)src, r1 = *(const square *)(src + ld);
+  square r2 = *(const square *)(src + 2 * ld), r3 = *(const square *)(src + 3 * ld);
+  square t0 = __builtin_shufflevector(r0, r1, 0, 4, 1, 5), t1 = __builtin_shufflevector(r2, r3, 0, 4, 1, 5);
+  square t2 = __builtin_shufflevector(r0, r1, 2, 6, 3, 7), t3 = __builtin_shufflevector(r2, r3, 2, 6, 3, 7);
+  *(square *)dst = __builtin_shufflevector(t0, t1, 0, 1, 4, 5);
+  *(square *)(dst + step) = __builtin_shufflevector(t0, t1, 2, 3, 6, 7);
+  *(square *)(dst + 2 * step) = __builtin_shufflevector(t2, t3, 0, 1, 4, 5);
+  *(square *)(dst + 3 * step) = __builtin_shufflevector(t2, t3, 2, 3, 6, 7);
+}
+#endif
 
 static void pack_columns(int64_t k, int lanes, int step, const float *src, int64_t ld, float *dst) {
-  int64_t quads = k & ~(int64_t)3;
-  for (int i = 0; i < lanes; i += 4) {
-    if (i + 4 > lanes && lanes >= 4) i = lanes - 4; /* the last four may overlap the ones before */
+  int64_t whole = lanes >= SQUARE ? k - k % SQUARE : 0;
+  for (int i = 0; i < lanes; i += SQUARE) {
+    if (i + SQUARE > lanes && lanes >= SQUARE) i = lanes - SQUARE; /* the last may overlap the ones before */
     const float *from = src + i * ld;
-    int64_t p = 0;
-    if (lanes >= 4)
-      for (; p < quads; p += 4) transpose_quad(from + p, ld, dst + p * step + i, step);
-    for (; p < k; p++)
-      for (int j = 0; j < 4 && i + j < lanes; j++) dst[p * step + i + j] = from[j * ld + p];
+    for (int64_t p = 0; p < whole; p += SQUARE) transpose_square(from + p, ld, dst + p * step + i, step);
+    for (int64_t p = whole; p < k; p++)
+      for (int j = 0; j < SQUARE && i + j < lanes; j++) dst[p * step + i + j] = from[j * ld + p];
   }
   if (lanes < step)
     for (int64_t p = 0; p < k; p++)
