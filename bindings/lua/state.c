@@ -186,6 +186,8 @@ int mcl_lua_fail(lua_State *L, const char *format, ...) {
   return lua_error(L);
 }
 
+static void count_hook(lua_State *L, lua_Debug *event);
+
 void mcl_lua_check(lua_State *L, mcl_status status) {
   mcl_lua *lua = mcl_lua_record(L);
   if (lua->stopped_by_error) mcl_context_resume(lua->ctx);
@@ -198,6 +200,9 @@ void mcl_lua_check(lua_State *L, mcl_status status) {
     lua_error(L);
   }
   if (!status) return;
+  /* The handler of a cancel has a whole period before it is stopped itself: time to call resume. */
+  if (status == MCL_ERROR_CANCELLED && lua_gethook(L) == count_hook)
+    lua_sethook(L, count_hook, LUA_MASKCOUNT, lua->hook_period);
   const char *message = mcl_context_message(lua->ctx);
   mcl_lua_fail(L, "%s", *message ? message : mcl_status_name(status));
 }
@@ -207,8 +212,6 @@ int mcl_lua_bad(lua_State *L, int arg, const char *wanted) {
 }
 
 /* ---- Cancel in pure Lua code ---- */
-
-static void count_hook(lua_State *L, lua_Debug *event);
 
 static void set_period(mcl_lua *lua, lua_State *L, int period) {
   lua->hook_period = period;

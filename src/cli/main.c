@@ -43,8 +43,10 @@ static int watch(lua_State *L) {
   return 0;
 }
 
-/* mcl.system.interrupted(): has a signal come? */
+/* mcl.system.interrupted(): has a signal come? Whoever asks has the work stopped, and may run on to tidy up. */
 static int interrupted(lua_State *L) {
+  mcl_context *ctx = atomic_load(&running);
+  if (interrupts > 0 && ctx) mcl_context_resume(ctx);
   lua_pushboolean(L, interrupts > 0);
   return 1;
 }
