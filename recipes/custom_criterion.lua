@@ -13,7 +13,7 @@ return mcl.recipe {
   about = "Prune by a criterion written in Lua: weight times the norm of its input (Wanda; Sun et al., 2024)",
 
   options = {
-    density = { 0.2, "fraction of each layer's weights kept", min = 0.001, max = 1 },
+    density = { 0.4, "fraction of each layer's weights kept", min = 0.001, max = 1 },
     bits = { 6, "codebook bits; 0: the kept weights stay as they are", min = 0, max = 8 },
     epochs = { 0, "training afterwards; the criterion is made to do without", min = 0, max = 1000 },
     rate = { 0.01, "learning rate", min = 0, max = 10 },

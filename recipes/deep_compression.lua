@@ -30,7 +30,7 @@ return mcl.recipe {
   about = "Prune, share weights, entropy-code: Deep Compression (Han et al., 2016)",
 
   options = {
-    density = { 0.03, "fraction of all weights kept", min = 0.001, max = 1 },
+    density = { 0.035, "fraction of all weights kept", min = 0.001, max = 1 },
     bits = { 4, "codebook bits of linear layers", min = 1, max = 8 },
     conv_bits = { 5, "codebook bits of convolutions", min = 1, max = 8 },
     stages = { 5, "stages of pruning, an epoch each", min = 1, max = 1000 },
@@ -73,6 +73,9 @@ return mcl.recipe {
     end
     model:compress(schemes)
     if opt.share_epochs > 0 then fit(opt.share_epochs, opt.share_rate, "cosine", 0) end
+    for _, layer in ipairs(model:layers()) do -- 8 bits of mantissa are plenty for a bias
+      if layer.bias then layer.bias = layer.bias:to("bf16"):to "f32" end
+    end
     job:step "shared"
   end,
 }

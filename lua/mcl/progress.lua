@@ -7,7 +7,7 @@ local progress = {}
 local SPARSE_SECONDS = 20 -- between lines where there is no terminal
 local BAR_WIDTH = 24
 
-local state = { level = 2, terminal = false, quiet = false, shown = false, task = nil, began = 0, last = 0 }
+local state = { level = 2, terminal = false, quiet = false, shown = false, done = 0, began = 0, last = 0 }
 
 --- Seconds as people say them: 8 s, 1 min 20 s, 2 h 05 min.
 function progress.duration(seconds)
@@ -53,8 +53,8 @@ end
 local function report(task, done, total)
   if state.quiet then return end
   local now = core.now()
-  if task ~= state.task or done < (state.done or 0) then
-    state.task, state.began, state.last, state.first = task, now, now, done
+  if total ~= state.total or done < state.done then -- another task; its text alone may change as it goes
+    state.total, state.began, state.last, state.first = total, now, now, done
   end
   state.done = done
   local share = total > 0 and math.min(done / total, 1) or 0

@@ -1,0 +1,76 @@
+require "mcl"
+local report = require "mcl.report"
+local core = require "mcl.core"
+
+local function record()
+  local layers = {}
+  for i, name in ipairs { "conv1.weight", "fc1 <b>" } do
+    layers[i] = {
+      name = name, op = "conv", shape = { 4, 1, 5, 5 }, representation = "sparse 10 % of (palette 16)", density = 0.1,
+      bits = 1.5, coder = "huffman", bytes = { dense = 400, packed = 90, coded = 60, file = 80 },
+    }
+  end
+  return {
+    command = "mcl magnitude 'a & b.bin'", recipe = "recipes/magnitude.lua", about = "Prune & train",
+    model = "a & b.bin", options = { density = 0.1, bits = { 2, 4 } }, seed = 3, output = "out/net.mcl", data = "fashion-mnist",
+    version = "0.1.0", dense_bytes = 800, seconds = 61, layers = layers,
+    before = { bytes = 900, accuracy = 0.9, loss = 0.3 },
+    after = { bytes = 200, accuracy = 0.91, loss = 0.2, ratio = 4 },
+    steps = {
+      { name = "first", bytes = 500, accuracy = 0.8, seconds = 1 },
+      { name = "second", bytes = 200, accuracy = 0.9, seconds = 2 },
+    },
+  }
+end
+
+describe("the report as a page", function()
+  it("needs nothing from outside", function()
+    local html = report.html(record())
+    assert.is_nil(html:match "https?:")
+    assert.is_nil(html:match "<script")
+    assert.is_nil(html:match "@import")
+    assert.is_nil(html:match "src%s*=")
+  end)
+
+  it("shows sizes, steps, options, seed and command", function()
+    local html = report.html(record())
+    local texts = { "200", "4.0×", "91.00 %", "first", "second", "option density", "2,4", "seed", "<svg", "1 min 01 s" }
+    for _, text in ipairs(texts) do
+      assert.matches(text, html, 1, true)
+    end
+  end)
+
+  it("escapes what is not its own", function()
+    local html = report.html(record())
+    assert.matches("fc1 &lt;b&gt;", html, 1, true)
+    assert.matches("mcl magnitude &#39;a &amp; b.bin&#39;", html, 1, true)
+    assert.is_nil(html:find("fc1 <b>", 1, true))
+  end)
+
+  it("has bars as long as the bytes they stand for", function()
+    local one = record()
+    one.layers[2].bytes = { dense = 400, packed = 50, coded = 30, file = 40 }
+    local widths = {}
+    for width in report.html(one):gmatch '<rect class="a" x="150" y="%d+" width="([%d.]+)"' do
+      widths[#widths + 1] = tonumber(width)
+    end
+    assert.equal(2, #widths)
+    assert.is_true(math.abs(widths[1] / widths[2] - 2) < 0.01)
+  end)
+
+  it("does without data", function()
+    local one = record()
+    one.before, one.after, one.data, one.steps = { bytes = 900 }, { bytes = 200, ratio = 4 }, nil, {}
+    assert.matches("none", report.html(one), 1, true)
+  end)
+end)
+
+describe("the report as JSON", function()
+  it("holds the record", function()
+    local back = core.json_decode(report.json(record()))
+    assert.equal(200, back.after.bytes)
+    assert.equal(0.1, back.options.density)
+    assert.equal("second", back.steps[2].name)
+    assert.equal(80, back.layers[1].bytes.file)
+  end)
+end)
