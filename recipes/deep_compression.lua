@@ -30,13 +30,13 @@ return mcl.recipe {
   about = "Prune, share weights, entropy-code: Deep Compression (Han et al., 2016)",
 
   options = {
-    density = { 0.035, "fraction of all weights kept", min = 0.001, max = 1 },
+    density = { 0.04, "fraction of all weights kept", min = 0.001, max = 1 },
     bits = { 4, "codebook bits of linear layers", min = 1, max = 8 },
     conv_bits = { 5, "codebook bits of convolutions", min = 1, max = 8 },
     stages = { 5, "stages of pruning, an epoch each", min = 1, max = 1000 },
     epochs = { 3, "training after the last stage", min = 0, max = 1000 },
     share_epochs = { 1, "training of the codebooks", min = 0, max = 1000 },
-    rate = { 0.02, "learning rate while pruning", min = 0, max = 10 },
+    rate = { 0.03, "learning rate while pruning", min = 0, max = 10 },
     share_rate = { 0.002, "learning rate of the codebooks", min = 0, max = 10 },
     weight_decay = { 1e-4, "pull of the weights towards zero while pruning", min = 0, max = 1 },
     batch = { 64, "images a step", min = 1, max = 65536 },
