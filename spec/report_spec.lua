@@ -12,8 +12,8 @@ local function record()
   end
   return {
     command = "mcl magnitude 'a & b.bin'", recipe = "recipes/magnitude.lua", about = "Prune & train",
-    model = "a & b.bin", options = { density = 0.1, bits = { 2, 4 } }, seed = 3, output = "out/net.mcl", data = "fashion-mnist",
-    version = "0.1.0", dense_bytes = 800, seconds = 61, layers = layers,
+    model = "a & b.bin", options = { density = 0.1, bits = { 2, 4 } }, seed = 3, output = "out/net.mcl",
+    data = "fashion-mnist", version = "0.1.0", dense_bytes = 800, seconds = 61, layers = layers,
     before = { bytes = 900, accuracy = 0.9, loss = 0.3 },
     after = { bytes = 200, accuracy = 0.91, loss = 0.2, ratio = 4 },
     steps = {
