@@ -10,6 +10,8 @@
 
 #define STRIDE (MCL_BLOCK + 16) /* floats from block to block: a cache line more, or all would meet in the same sets */
 #define STREAM_BYTES ((int64_t)4 << 20) /* results from this size on are written around the caches */
+#define SMALL ((int64_t)1 << 17)        /* elements that may well be in the second cache */
+#define LINE 16                         /* floats */
 
 /* ---- Scratch ---- */
 
@@ -126,6 +128,21 @@ static const float *read_input(const mcl_program *p, const mcl_program_input *in
   return block;
 }
 
+/* Part `part` of `parts` of what the block three further on will read of the large inputs. The processor's own
+ * prefetching loses its way where a pass over an input is interrupted by passes over registers and rows; asking for a few
+ * lines at a time, into the second cache, keeps memory busy throughout, and nearly doubles what one thread gets. */
+static void prefetch(const mcl_program *p, const float *const *values, const float *blocks, size_t n, size_t part,
+                     size_t parts) {
+  for (int i = 0; i < p->input_count; i++) {
+    const mcl_program_input *input = &p->inputs[i];
+    const float *block = values[input->slot];
+    if (input->tensor->count < SMALL || block == blocks + (size_t)input->slot * STRIDE) continue;
+    uintptr_t ahead = (uintptr_t)block + 3 * n * sizeof(float); /* maybe beyond the end: it is only a hint */
+    for (size_t at = n * part / parts / LINE * LINE; at < n * (part + 1) / parts; at += LINE)
+      __builtin_prefetch((const void *)(ahead + at * sizeof(float)), 0, 2);
+  }
+}
+
 const float *mcl_program_block(const mcl_program *p, mcl_program_scratch *scratch, int worker, int64_t first,
                                size_t n) {
   const float **values = scratch->values + (size_t)worker * (size_t)p->slots;
@@ -138,6 +155,7 @@ const float *mcl_program_block(const mcl_program *p, mcl_program_scratch *scratc
     const mcl_instruction *code = &p->code[i];
     const float *args[3] = {values[code->args[0]], values[code->args[1]], values[code->args[2]]};
     p->kernels->apply[code->op](blocks + (size_t)code->out * STRIDE, args, n);
+    prefetch(p, values, blocks, n, (size_t)i, (size_t)p->code_count);
   }
   return values[p->result];
 }
