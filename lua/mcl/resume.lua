@@ -107,7 +107,7 @@ end
 
 --- Is there anything to go on from?
 function Resume:holds()
-  return read(self.folder .. "/key.json") ~= nil
+  return system.size(self:path(1, "json")) ~= nil or system.size(self:path(1, "checkpoint")) ~= nil
 end
 
 --- The run is done: the folder goes.

@@ -49,20 +49,27 @@ local function zstd_level(args)
   return level
 end
 
+-- An hour's work is not begun where its result cannot be put.
+local function check_folder(path)
+  local folder = path:match "^(.*)/[^/]*$"
+  if folder and folder ~= "" and not system.is_folder(folder) then
+    error(("%s: the folder %s is not there"):format(path, folder), 0)
+  end
+end
+
 local function output_of(args)
   local out = args.output or (args.model:gsub("%.%w+$", "") .. ".mcl")
   if out == args.model then commands.usage("%s is the model itself; name another file with -o", out) end
-  local folder = out:match "^(.*)/[^/]*$"
-  if folder and folder ~= "" and not system.is_folder(folder) then
-    error(("%s: the folder %s is not there"):format(out, folder), 0)
-  end
+  check_folder(out)
   return out
 end
 
 local function check_report(args)
-  if args.report and not args.report:match "%.html$" and not args.report:match "%.json$" then
+  if not args.report then return end
+  if not args.report:match "%.html$" and not args.report:match "%.json$" then
     commands.usage("--report %s: the file's name ends in .html or .json", args.report)
   end
+  check_folder(args.report)
 end
 
 -- What the run is made of, for --resume.
