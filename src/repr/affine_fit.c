@@ -1,123 +1,9 @@
-/* Affine, the engine's half: fitting scales and codes. The scale of a group is either the one that just covers its range,
- * or the best of a search over clippings. For given codes d (less the zero point) the best scale is closed:
- * s = Σ w·v·d / Σ w·d², with the error Σ w·v² − (Σ w·v·d)² / Σ w·d²; so each clipping is tried in one pass, and its scale
- * is then fitted to the codes that it gave. */
-#include <math.h>
-
+/* Affine, the engine's half: fitting all groups. Scales come first (affine_group_fit.c), then codes. */
 #include "base/threads.h"
 #include "repr/affine.h"
 #include "repr/trained.h"
 
-enum { CLIPPINGS = 32, GROUPS_CHUNK = 16, CODES_CHUNK = 1 << 15 };
-
-/* ---- One group ---- */
-
-typedef struct group {
-  const float *values, *weights; /* weights may be NULL */
-  int64_t count;
-} group;
-
-typedef struct code_range { /* of codes less the zero point */
-  float least, most;
-} code_range;
-
-/* To the nearest integer, halves to even, of |x| < 2^22. */
-static inline float round_small(float x) { return (x + 12582912.0f) - 12582912.0f; }
-
-static inline float code_of(float value, float inverse, code_range range) {
-  float x = value * inverse;
-  x = x < range.least ? range.least : x;
-  x = x > range.most ? range.most : x;
-  return round_small(x);
-}
-
-/* Σ w·v·d and Σ w·d² under a scale; eight lanes, in f32 over short blocks. */
-static void correlate(const group *g, float scale, code_range range, double *vd, double *dd) {
-  float inverse = 1 / scale;
-  *vd = *dd = 0;
-  for (int64_t block = 0; block < g->count; block += 512) {
-    int64_t end = block + 512 < g->count ? block + 512 : g->count, i = block;
-    float a[8] = {0}, b[8] = {0};
-    for (; i + 8 <= end; i += 8)
-      for (int lane = 0; lane < 8; lane++) {
-        float value = g->values[i + lane], d = code_of(value, inverse, range);
-        float weighted = g->weights ? g->weights[i + lane] * d : d;
-        a[lane] += weighted * value;
-        b[lane] += weighted * d;
-      }
-    for (; i < end; i++) {
-      float d = code_of(g->values[i], inverse, range), weighted = g->weights ? g->weights[i] * d : d;
-      a[0] += weighted * g->values[i];
-      b[0] += weighted * d;
-    }
-    for (int lane = 0; lane < 8; lane++) *vd += (double)a[lane], *dd += (double)b[lane];
-  }
-}
-
-/* Signs alone: the best scale is the weighted mean magnitude. */
-static float sign_scale(const group *g) {
-  double sum = 0, weight = 0;
-  for (int64_t i = 0; i < g->count; i++) {
-    double w = g->weights ? (double)g->weights[i] : 1;
-    sum += w * fabs((double)g->values[i]);
-    weight += w;
-  }
-  return weight > 0 ? (float)(sum / weight) : 0;
-}
-
-static code_range range_of(const mcl_affine *affine, int zero) {
-  return (code_range){(float)-zero, (float)((1 << affine->bits) - 1 - zero)};
-}
-
-/* The scale and zero point that cover least … most (which holds 0) clipped by a factor. */
-static float covering_scale(const mcl_affine *affine, float least, float most, float clip, int *zero) {
-  int last = (1 << affine->bits) - 1;
-  if (affine->symmetric) {
-    *zero = 1 << (affine->bits - 1);
-    float magnitude = -least > most ? -least : most;
-    return clip * magnitude / (float)(last - *zero);
-  }
-  float scale = clip * (most - least) / (float)last;
-  float exact = scale > 0 ? rintf(-least * clip / scale) : 0;
-  *zero = exact < 0 ? 0 : exact > (float)last ? last : (int)exact;
-  return scale;
-}
-
-static void range_of_values(const group *g, float *least, float *most) {
-  *least = *most = 0;
-  for (int64_t i = 0; i < g->count; i++) {
-    *least = g->values[i] < *least ? g->values[i] : *least;
-    *most = g->values[i] > *most ? g->values[i] : *most;
-  }
-}
-
-static float fit_group(const mcl_affine *affine, const group *g, bool minimise, int *zero) {
-  *zero = 1 << (affine->bits - 1);
-  if (affine->symmetric && affine->bits == 1) return sign_scale(g);
-  float least, most, best = 0;
-  range_of_values(g, &least, &most);
-  if (!minimise || !(most - least > 0)) return covering_scale(affine, least, most, 1, zero);
-  double gain = -1, vd, dd; /* what Σ w·v² loses to the error */
-  for (int step = 0; step < CLIPPINGS; step++) {
-    int candidate;
-    float scale = covering_scale(affine, least, most, 1 - 0.9f * (float)step / CLIPPINGS, &candidate);
-    if (!(scale > 0)) continue;
-    correlate(g, scale, range_of(affine, candidate), &vd, &dd);
-    if (!(dd > 0 && vd > 0) || vd * vd / dd <= gain) continue;
-    gain = vd * vd / dd;
-    best = (float)(vd / dd);
-    *zero = candidate;
-  }
-  for (int again = 0; again < 8 && best > 0; again++) { /* codes and scale in turn */
-    correlate(g, best, range_of(affine, *zero), &vd, &dd);
-    if (!(dd > 0 && vd > 0) || vd * vd / dd <= gain * (1 + 1e-9)) break;
-    gain = vd * vd / dd;
-    best = (float)(vd / dd);
-  }
-  return best > 0 ? best : covering_scale(affine, least, most, 1, zero);
-}
-
-/* ---- All groups: scales first, then codes ---- */
+enum { GROUPS_CHUNK = 16, CODES_CHUNK = 1 << 15 };
 
 typedef struct fitting {
   mcl_affine *affine;
@@ -138,39 +24,30 @@ static int64_t group_at(const mcl_affine *affine, int64_t index, int64_t *count)
   return index / per_row * length + within;
 }
 
-static void fit_scale(const fitting *f, int64_t index) {
+static int zero_of(const mcl_affine *affine, int64_t index) {
+  return affine->symmetric ? 1 << (affine->bits - 1) : affine->zero_point[index];
+}
+
+static mcl_status fit_scale(const fitting *f, int64_t index) {
   mcl_affine *affine = f->affine;
-  group g;
+  mcl_affine_group g = {.ctx = affine->base.ctx};
   int64_t first = group_at(affine, index, &g.count);
+  int zero = zero_of(affine, index);
   g.values = f->values + first;
   g.weights = f->weights ? f->weights + first : NULL;
-  if (!f->refit) {
-    int zero;
-    affine->scale[index] = fit_group(affine, &g, f->minimise, &zero);
-    if (!affine->symmetric) affine->zero_point[index] = (uint8_t)zero;
-    return;
-  }
-  float scale = affine->scale[index];
-  if (affine->symmetric && affine->bits == 1) {
-    affine->scale[index] = sign_scale(&g);
-  } else if (scale > 0) {
-    double vd, dd;
-    int zero = affine->symmetric ? 1 << (affine->bits - 1) : affine->zero_point[index];
-    correlate(&g, scale, range_of(affine, zero), &vd, &dd);
-    bool moved = dd > 0 && vd > 0 && fabs(vd / dd - (double)scale) > 1e-6 * (double)scale;
-    if (moved) affine->scale[index] = (float)(vd / dd);
-  } else {
-    int zero;
-    affine->scale[index] = fit_group(affine, &g, false, &zero);
-    if (!affine->symmetric) affine->zero_point[index] = (uint8_t)zero;
-  }
+  if (f->refit)
+    MCL_TRY(mcl_affine_refit_group(affine, &g, &affine->scale[index], &zero));
+  else
+    MCL_TRY(mcl_affine_fit_group(affine, &g, f->minimise, &affine->scale[index], &zero));
+  if (!affine->symmetric) affine->zero_point[index] = (uint8_t)zero;
+  return MCL_OK;
 }
 
 static mcl_status scale_chunk(void *arg, int64_t chunk, int worker) {
   (void)worker;
   const fitting *f = arg;
   int64_t end = (chunk + 1) * GROUPS_CHUNK < f->affine->groups ? (chunk + 1) * GROUPS_CHUNK : f->affine->groups;
-  for (int64_t index = chunk * GROUPS_CHUNK; index < end; index++) fit_scale(f, index);
+  for (int64_t index = chunk * GROUPS_CHUNK; index < end; index++) MCL_TRY(fit_scale(f, index));
   return MCL_OK;
 }
 
@@ -180,10 +57,10 @@ static void code_run(const mcl_affine *affine, int64_t index, const float *value
     for (int64_t i = 0; i < count; i++) codes[i] = values[i] >= 0;
     return;
   }
-  int zero = affine->symmetric ? 1 << (affine->bits - 1) : affine->zero_point[index];
-  code_range range = range_of(affine, zero);
+  int zero = zero_of(affine, index);
+  mcl_code_range range = mcl_affine_range(affine, zero);
   float inverse = scale > 0 ? 1 / scale : 0;
-  for (int64_t i = 0; i < count; i++) codes[i] = (uint8_t)((int)code_of(values[i], inverse, range) + zero);
+  for (int64_t i = 0; i < count; i++) codes[i] = (uint8_t)((int)mcl_affine_code(values[i], inverse, range) + zero);
 }
 
 static mcl_status code_chunk(void *arg, int64_t chunk, int worker) {
@@ -210,18 +87,25 @@ static void round_scales(mcl_affine *affine) {
   if (affine->half) mcl_repr_round_halves(affine->scale, (size_t)affine->groups);
 }
 
-static mcl_status run(fitting *f) {
+/* Waking the threads is not worth it for a few values, at every step of training. Few groups go one after the other,
+ * each over all threads where it is large. */
+static mcl_status run_chunks(const fitting *f, int64_t chunks, mcl_chunk_fn chunk_fn) {
+  bool small = chunks == 1 || (f->refit && f->affine->base.count < CODES_CHUNK);
+  if (!small) return mcl_parallel(f->affine->base.ctx, chunks, chunk_fn, (void *)f);
+  for (int64_t chunk = 0; chunk < chunks; chunk++) MCL_TRY(chunk_fn((void *)f, chunk, 0));
+  return MCL_OK;
+}
+
+static mcl_status run(const fitting *f) {
   mcl_affine *affine = f->affine;
-  mcl_context *ctx = affine->base.ctx;
   if (affine->base.count == 0) return MCL_OK;
   int64_t chunks = (affine->groups + GROUPS_CHUNK - 1) / GROUPS_CHUNK;
-  bool small = affine->base.count < CODES_CHUNK && f->refit;
-  for (int64_t chunk = 0; small && !f->keeps_scales && chunk < chunks; chunk++) scale_chunk(f, chunk, 0);
-  if (!small && !f->keeps_scales) MCL_TRY(mcl_parallel(ctx, chunks, scale_chunk, f));
-  if (!f->keeps_scales) round_scales(affine);
+  if (!f->keeps_scales) {
+    MCL_TRY(run_chunks(f, chunks, scale_chunk));
+    round_scales(affine);
+  }
   if (affine->group == 0) chunks = (affine->base.count + CODES_CHUNK - 1) / CODES_CHUNK;
-  for (int64_t chunk = 0; small && chunk < chunks; chunk++) code_chunk(f, chunk, 0);
-  return small ? MCL_OK : mcl_parallel(ctx, chunks, code_chunk, f);
+  return run_chunks(f, chunks, code_chunk);
 }
 
 /* ---- Fitting ---- */

@@ -24,17 +24,23 @@ static float value_of(uint32_t key) {
   return value;
 }
 
+enum { CHECK = 1 << 20 }; /* elements between two looks at cancel */
+
 /* Three passes of 11, 11 and 10 bits, stable; the sorted entries end in `b`. */
-static void radix_sort(entry *a, entry *b, size_t count) {
+static mcl_status radix_sort(mcl_context *ctx, entry *a, entry *b, size_t count) {
   for (int pass = 0; pass < 3; pass++) {
     int shift = 11 * pass;
     size_t start[2049] = {0};
     for (size_t i = 0; i < count; i++) start[(a[i].key >> shift & 2047) + 1]++;
     for (int d = 0; d < 2048; d++) start[d + 1] += start[d];
-    for (size_t i = 0; i < count; i++) b[start[a[i].key >> shift & 2047]++] = a[i];
+    for (size_t i = 0; i < count; i++) {
+      if (i % CHECK == 0) MCL_TRY(mcl_check_cancel(ctx));
+      b[start[a[i].key >> shift & 2047]++] = a[i];
+    }
     entry *other = a;
     a = b, b = other;
   }
+  return MCL_OK;
 }
 
 static void accumulate(mcl_points *points, const double *weight) {
@@ -72,9 +78,9 @@ mcl_status mcl_points_new(mcl_context *ctx, const float *values, const float *we
   MCL_TRY(mcl_alloc_array(ctx, n, 2 * sizeof(entry), &entries));
   kept = fill(values, weights, count, entries);
   if (!kept) kept = fill(values, NULL, count, entries);
-  radix_sort(entries, entries + n, kept); /* an odd number of passes: the result is in the second half */
-  const entry *sorted = entries + n;
-  mcl_status status = mcl_alloc_array(ctx, kept, sizeof(float), &out->value);
+  const entry *sorted = entries + n; /* an odd number of passes: the result is in the second half */
+  mcl_status status = radix_sort(ctx, entries, entries + n, kept);
+  if (!status) status = mcl_alloc_array(ctx, kept, sizeof(float), &out->value);
   if (!status) status = mcl_alloc_array(ctx, kept, sizeof(double), &weight);
   if (!status) status = mcl_alloc_array(ctx, kept + 1, sizeof out->sum[0], &out->sum);
   for (size_t i = 0; i < kept && !status; i++) {

@@ -168,6 +168,25 @@ static void halves_are_kept_only_where_they_hold_the_scales(void **state) {
   mcl_tensor_release(values);
 }
 
+static void the_smallest_and_the_largest_floats_do_no_harm(void **state) {
+  (void)state;
+  float data[] = {1e-40f, -3e-45f, 0, 2e-39f, -1e-38f, 3e38f, -3e38f, 1};
+  for (int from = 0; from < 8; from += 5)
+    for (int flags = 0; flags < 8; flags++)
+      for (int bits = 1; bits <= 8; bits += 7) {
+        mcl_tensor *values;
+        assert_ok(mcl_tensor_wrap(ctx, MCL_F32, mcl_shape_1(from ? 3 : 5), data + from, &values));
+        mcl_repr *repr =
+            fit(values, NULL,
+                (mcl_affine_options){.bits = bits, .asymmetric = flags & 1, .minimise = flags & 2, .half = flags & 4});
+        mcl_tensor *decoded = values_of(repr);
+        for (int64_t i = 0; i < values->count; i++) assert_true(isfinite(mcl_tensor_f32(decoded)[i]));
+        mcl_tensor_release(decoded);
+        mcl_tensor_release(values);
+        mcl_repr_release(repr);
+      }
+}
+
 static void results_do_not_depend_on_threads(void **state) {
   (void)state;
   mcl_context *mine = ctx, *one;
@@ -210,6 +229,7 @@ int main(void) {
       cmocka_unit_test(groups_are_fitted_independently),
       cmocka_unit_test(one_sided_values_use_all_codes_where_asymmetric),
       cmocka_unit_test(halves_are_kept_only_where_they_hold_the_scales),
+      cmocka_unit_test(the_smallest_and_the_largest_floats_do_no_harm),
       cmocka_unit_test(results_do_not_depend_on_threads),
       cmocka_unit_test(bad_requests_say_what_is_wrong),
   };
