@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/threads.h"
+
 static void release(mcl_context *ctx, void *object) {
   (void)ctx;
   mcl_expression_release(object);
@@ -203,11 +205,41 @@ static int expression_threshold(lua_State *L) {
   return 2;
 }
 
+/* Bits to bytes of 0 and 1, eight at a time. */
+typedef struct mask_bytes {
+  const uint64_t *bits;
+  uint8_t *bytes;
+  int64_t count;
+} mask_bytes;
+
+#define MASK_CHUNK ((int64_t)1 << 18)
+
+static mcl_status spread_chunk(void *arg, int64_t chunk, int worker) {
+  const mask_bytes *mask = arg;
+  (void)worker;
+  int64_t end = (chunk + 1) * MASK_CHUNK < mask->count ? (chunk + 1) * MASK_CHUNK : mask->count;
+  for (int64_t i = chunk * MASK_CHUNK; i < end; i += 8) {
+    uint64_t byte = mask->bits[i / 64] >> (i % 64) & 0xff;
+    uint64_t one_each = byte * 0x0101010101010101u & 0x8040201008040201u; /* byte k keeps bit k */
+    uint64_t spread = (one_each + 0x7f7f7f7f7f7f7f7fu) >> 7 & 0x0101010101010101u;
+    memcpy(mask->bytes + i, &spread, end - i < 8 ? (size_t)(end - i) : 8); /* little-endian */
+  }
+  return MCL_OK;
+}
+
 /* A bool tensor that is true for the `keep` largest elements; ties go to the lower index. */
 static int expression_top(lua_State *L) {
   mcl_expression *e = self(L);
-  int64_t keep = mcl_lua_integer(L, 2, "keep", 0, count_of(L, e));
-  mcl_lua_check(L, mcl_expression_top(e, keep, mcl_lua_push_tensor(L)));
+  int64_t tie_limit, kept, count = count_of(L, e), keep = mcl_lua_integer(L, 2, "keep", 0, count);
+  float value;
+  mcl_context *ctx = mcl_lua_ctx(L);
+  mcl_tensor **words = mcl_lua_push_tensor(L), **mask = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, mcl_expression_threshold(e, keep, &value, &tie_limit));
+  mcl_lua_check(L, mcl_tensor_new_raw(ctx, MCL_I64, mcl_shape_1((count + 63) / 64), words));
+  mcl_lua_check(L, mcl_expression_mask(e, value, tie_limit, (*words)->data, &kept));
+  mcl_lua_check(L, mcl_tensor_new_raw(ctx, MCL_BOOL, mcl_expression_shape(e), mask));
+  mask_bytes spread = {(*words)->data, (*mask)->data, count};
+  mcl_lua_check(L, mcl_parallel(ctx, (count + MASK_CHUNK - 1) / MASK_CHUNK, spread_chunk, &spread));
   return 1;
 }
 
