@@ -54,7 +54,22 @@ static mcl_status shape_conv(mcl_context *ctx, const mcl_node *node, const mcl_s
 typedef struct conv_work {
   const mcl_op_call *call;
   mcl_conv g;
+  float *packed; /* the weight, packed once for all blocks: a group after the other */
 } conv_work;
+
+static int64_t packed_floats(const mcl_conv *g) {
+  return g->is_depthwise ? 0 : g->groups * mcl_matmul_packed_floats(g->group_out, g->depth);
+}
+
+static void pack_weight(conv_work *work) {
+  const mcl_conv *g = &work->g;
+  work->packed = (float *)work->call->workspace + mcl_conv_columns(g) * mcl_context_threads(work->call->ctx);
+  for (int64_t group = 0; group < g->groups; group++) {
+    mcl_matmul weight = {.m = g->group_out, .k = g->depth, .lda = g->depth};
+    weight.a = work->call->in[1].data + group * g->group_out * g->depth;
+    mcl_matmul_pack_a(&weight, work->packed + group * mcl_matmul_packed_floats(g->group_out, g->depth));
+  }
+}
 
 static mcl_status conv_block(void *arg, int64_t chunk, int worker) {
   const conv_work *work = arg;
@@ -81,7 +96,8 @@ static mcl_status conv_block(void *arg, int64_t chunk, int worker) {
                           .ldb = g->is_pointwise ? g->pixels : pixels,
                           .beta = bias ? 1 : 0,
                           .c = y,
-                          .ldc = g->pixels};
+                          .ldc = g->pixels,
+                          .packed_a = work->packed + group * mcl_matmul_packed_floats(g->group_out, g->depth)};
     mcl_matmul_serial(call->ctx, &product);
   }
   return MCL_OK;
@@ -121,15 +137,16 @@ static mcl_status depthwise_plane(void *arg, int64_t plane, int worker) {
 
 static size_t workspace_conv(const mcl_op_call *call) {
   mcl_conv g = mcl_conv_of(call->node, call->in[0].shape, call->in[1].shape, call->out[0].shape);
-  size_t size = (size_t)mcl_conv_columns(&g) * (size_t)mcl_context_threads(call->ctx) * sizeof(float);
-  if (call->for_backward && !g.is_depthwise) /* partial gradients of weight and bias */
-    size += (size_t)(mcl_conv_most_chunks(&g) * g.outputs * (g.depth + 1)) * sizeof(float);
-  return size;
+  int64_t columns = mcl_conv_columns(&g) * mcl_context_threads(call->ctx), beside = packed_floats(&g);
+  if (call->for_backward && !g.is_depthwise) /* partial gradients of weight and bias, when forward is over */
+    beside = mcl_max_i64(beside, mcl_conv_most_chunks(&g) * g.outputs * (g.depth + 1));
+  return (size_t)(columns + beside) * sizeof(float);
 }
 
 static mcl_status run_conv(const mcl_op_call *call) {
-  conv_work work = {call, mcl_conv_of(call->node, call->in[0].shape, call->in[1].shape, call->out[0].shape)};
+  conv_work work = {call, mcl_conv_of(call->node, call->in[0].shape, call->in[1].shape, call->out[0].shape), NULL};
   if (work.g.is_depthwise) return mcl_parallel(call->ctx, work.g.images * work.g.outputs, depthwise_plane, &work);
+  pack_weight(&work);
   return mcl_parallel(call->ctx, work.g.images * work.g.blocks, conv_block, &work);
 }
 

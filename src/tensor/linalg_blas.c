@@ -202,7 +202,7 @@ static mcl_status orthonormalise(mcl_context *ctx, float *y, int64_t m, int64_t 
 
 static mcl_status product(mcl_context *ctx, bool ta, int64_t m, int64_t n, int64_t k, const float *a, int64_t lda,
                           const float *b, int64_t ldb, float *c) {
-  mcl_matmul p = {ta, false, m, n, k, 1, a, lda, b, ldb, 0, c, n};
+  mcl_matmul p = {ta, false, m, n, k, 1, a, lda, b, ldb, 0, c, n, NULL};
   return mcl_matmul_run(ctx, &p);
 }
 

@@ -136,6 +136,10 @@ static a_block pack_a(const mcl_matmul_kernel *kernel, const mcl_matmul *p, int6
                       int64_t k, float *buffer) {
   a_block a = {buffer, rows, ceil_div(rows, kernel->mr), 0, k};
   const float *src = p->transpose_a ? p->a + l * p->lda + i : p->a + i * p->lda + l;
+  if (p->packed_a) {
+    a.data = p->packed_a + l * p->m + i * k;
+    return a;
+  }
   if (p->transpose_a ? p->n <= 2 * kernel->nr : rows == 1) {
     a.data = src;
     a.step = p->transpose_a ? p->lda : 1;
@@ -194,6 +198,23 @@ static void multiply_blocks(const mcl_matmul_kernel *kernel, const a_block *a, c
       kernel->tile[height - 1][tile.columns > kernel->width](&tile);
     }
   }
+}
+
+int64_t mcl_matmul_packed_floats(int64_t m, int64_t k) { return m * k; }
+
+/* Block by block in the order of multiply, below. */
+void mcl_matmul_pack_a(const mcl_matmul *p, float *packed) {
+  const mcl_matmul_kernel *kernel = kernel_of_machine();
+  mcl_matmul whole = *p;
+  whole.packed_a = NULL;
+  whole.n = INT64_MAX; /* worth packing */
+  int64_t kb = even_block(p->k, kernel->kc, 4), mb = even_block(p->m, kernel->mc, 1);
+  for (int64_t l = 0; l < p->k; l += kb)
+    for (int64_t i = 0; i < p->m; i += mb) {
+      int64_t k = least(kb, p->k - l), rows = least(mb, p->m - i);
+      a_block a = pack_a(kernel, &whole, i, l, rows, k, packed + l * p->m + i * k);
+      if (a.step) memcpy(packed + l * p->m + i * k, a.data, (size_t)k * sizeof *packed); /* a single row */
+    }
 }
 
 /* Buffers hold mc × kc and kc × nc. */
@@ -262,7 +283,7 @@ void mcl_matmul_with(mcl_context *ctx, const mcl_matmul_kernel *kernel, const mc
     return;
   }
   int64_t kb = even_block(p->k, kernel->kc, 4), padded = ceil_div(p->n, kernel->nr) * kernel->nr;
-  if (p->m * kb > STACK_A || padded * kb > STACK_B) {
+  if (p->packed_a || p->m * kb > STACK_A || padded * kb > STACK_B) {
     matmul_state *state = state_of(ctx);
     float *buffer = take_buffer(ctx, state, kernel);
     if (buffer) {
@@ -271,7 +292,9 @@ void mcl_matmul_with(mcl_context *ctx, const mcl_matmul_kernel *kernel, const mc
       return;
     }
   }
-  multiply_on_stack(kernel, p);
+  mcl_matmul plain = *p;
+  plain.packed_a = NULL; /* it was made for larger blocks */
+  multiply_on_stack(kernel, &plain);
 }
 
 void mcl_matmul_serial(mcl_context *ctx, const mcl_matmul *p) {
@@ -326,6 +349,7 @@ static mcl_status run_tile(void *arg, int64_t chunk, int worker) {
   p.m = boundary(p.m, 4, t->row_splits, row + 1) - i;
   p.n = boundary(p.n, 32, t->column_splits, column + 1) - j;
   p.a += p.transpose_a ? i : i * p.lda;
+  if (p.m != t->p->m) p.packed_a = NULL; /* a part of the rows has other blocks */
   p.b += p.transpose_b ? j * p.ldb : j;
   p.c += i * p.ldc + j;
   if (p.m > 0 && p.n > 0) mcl_matmul_serial(t->ctx, &p);

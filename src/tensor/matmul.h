@@ -18,6 +18,7 @@ typedef struct mcl_matmul {
   float beta;
   float *c;
   int64_t ldc;
+  const float *packed_a; /* what mcl_matmul_pack_a made of the same A, or NULL; a is still given */
 } mcl_matmul;
 
 /* One thread; the unit of work of everything above. Takes scratch from its own stack or from buffers that the context
@@ -26,6 +27,9 @@ typedef struct mcl_matmul {
 void mcl_matmul_serial(mcl_context *ctx, const mcl_matmul *p);
 /* All threads, over fixed tiles. */
 mcl_status mcl_matmul_run(mcl_context *ctx, const mcl_matmul *p);
+/* Packs p->a once for many products by it, of p->m × p->k and as p->transpose_a says, into as many floats. */
+void mcl_matmul_pack_a(const mcl_matmul *p, float *packed);
+int64_t mcl_matmul_packed_floats(int64_t m, int64_t k);
 /* Takes the buffers of all threads now, so that no later call allocates: for those who promise that. */
 mcl_status mcl_matmul_reserve(mcl_context *ctx);
 

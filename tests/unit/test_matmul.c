@@ -34,7 +34,8 @@ static float *numbers(mcl_random *random, int64_t rows, int64_t columns, int64_t
 
 static problem make(int64_t m, int64_t n, int64_t k, bool ta, bool tb, float alpha, float beta, int64_t pad) {
   mcl_random random = mcl_random_at((uint64_t)(m * 1000003 + n * 1009 + k), 5);
-  problem q = {.p = {ta, tb, m, n, k, alpha, NULL, (ta ? m : k) + pad, NULL, (tb ? k : n) + pad, beta, NULL, n + pad}};
+  problem q = {
+      .p = {ta, tb, m, n, k, alpha, NULL, (ta ? m : k) + pad, NULL, (tb ? k : n) + pad, beta, NULL, n + pad, NULL}};
   q.p.a = q.a = ta ? numbers(&random, k, m, q.p.lda) : numbers(&random, m, k, q.p.lda);
   q.p.b = q.b = tb ? numbers(&random, n, k, q.p.ldb) : numbers(&random, k, n, q.p.ldb);
   q.p.c = q.c = numbers(&random, m, beta == 0 ? 0 : n, q.p.ldc); /* beta 0: C is NaN, and must not be read */
@@ -141,6 +142,27 @@ static void threads_do_not_change_a_bit(void **state) {
   (void)state;
 }
 
+static void a_packed_once_gives_the_same_bits(void **state) {
+  for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+    for (int kind = 0; kind < 4; kind++) {
+      problem q = make(shapes[s][0], shapes[s][1], shapes[s][2], kind & 1, kind & 2, 1, 0, 1);
+      mcl_matmul_own(*state, &q.p);
+      float *expected = malloc(q.size_c + 1), *packed = malloc(sizeof(float) * (size_t)(q.p.m * q.p.k));
+      assert_true(expected && packed);
+      memcpy(expected, q.c, q.size_c);
+      memcpy(q.c, q.before, q.size_c);
+      mcl_matmul_pack_a(&q.p, packed);
+      q.p.packed_a = packed;
+      mcl_matmul_own(*state, &q.p);
+      assert_memory_equal(expected, q.c, q.size_c);
+      assert_ok(*state, mcl_matmul_run(*state, &q.p));
+      check_against_doubles(&q, "packed");
+      free(expected);
+      free(packed);
+      drop(&q);
+    }
+}
+
 static void memory_that_is_short_changes_neither_bits_nor_success(void **state) {
   problem q = make(150, 333, 515, false, true, 1, 0, 0);
   mcl_matmul_own(*state, &q.p);
@@ -181,6 +203,7 @@ int main(void) {
       context_test(openblas_agrees_behind_the_same_call),
       context_test(an_empty_sum_scales_c),
       context_test(threads_do_not_change_a_bit),
+      context_test(a_packed_once_gives_the_same_bits),
       context_test(memory_that_is_short_changes_neither_bits_nor_success),
       context_test(nothing_is_allocated_after_a_reservation),
   };
