@@ -120,6 +120,19 @@ static void write_conv(onnx_export *export, const export_op *row, const mcl_node
   end_node(export, name_out(export, node));
 }
 
+/* Rounding up where it makes a difference: a window that would lie in the padding alone is left out by the definition, but
+ * not by every reader, so a size that rounding down gives too is asked for in that way. */
+static bool rounds_up(const onnx_export *export, const mcl_node *node) {
+  mcl_shape in = shape_in(export, node, 0), out = export->model->values[node->output[0]].shape;
+  bool differs = false;
+  for (int i = 0; i < 2; i++) {
+    int64_t reach = (attribute_of(node, "kernel")->ints[i] - 1) * attribute_of(node, "dilation")->ints[i] + 1;
+    int64_t padded = in.dim[2 + i] + attribute_of(node, "pad")->ints[i] + attribute_of(node, "pad")->ints[2 + i];
+    differs = differs || out.dim[2 + i] != (padded - reach) / attribute_of(node, "stride")->ints[i] + 1;
+  }
+  return attribute_of(node, "ceil")->ints[0] && differs;
+}
+
 static void write_pool(onnx_export *export, const export_op *row, const mcl_node *node) {
   const int64_t *dilation = attribute_of(node, "dilation")->ints;
   bool is_average = !strcmp(row->op, "average_pool");
@@ -132,7 +145,7 @@ static void write_pool(onnx_export *export, const export_op *row, const mcl_node
   node_ints(export, "strides", attribute_of(node, "stride")->ints, 2);
   node_ints(export, "pads", attribute_of(node, "pad")->ints, 4);
   if (!is_average) node_ints(export, "dilations", dilation, 2);
-  node_int(export, "ceil_mode", attribute_of(node, "ceil")->ints[0]);
+  node_int(export, "ceil_mode", rounds_up(export, node));
   if (is_average) node_int(export, "count_include_pad", attribute_of(node, "count_include_pad")->ints[0]);
   end_node(export, name_out(export, node));
 }

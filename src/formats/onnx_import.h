@@ -144,6 +144,7 @@ mcl_status mcl_onnx_squeeze(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_unsqueeze(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_shape_node(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_gather(onnx_import *, const onnx_node *);
+mcl_status mcl_onnx_slice(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_reduce_mean(onnx_import *, const onnx_node *);
 
 #endif

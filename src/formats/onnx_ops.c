@@ -272,6 +272,7 @@ const onnx_op mcl_onnx_ops[] = {
     {"Reshape", 5, 2, 2, "allowzero", mcl_onnx_reshape_node},
     {"Shape", 1, 1, 1, "start end", mcl_onnx_shape_node},
     {"Sigmoid", 6, 1, 1, "", import_plain},
+    {"Slice", 10, 3, 5, "", mcl_onnx_slice},
     {"Softmax", 1, 1, 1, "axis", import_softmax},
     {"Squeeze", 1, 1, 2, "axes", mcl_onnx_squeeze},
     {"Sub", 6, 2, 2, "broadcast", import_arithmetic},

@@ -321,6 +321,26 @@ mcl_status mcl_onnx_gather(onnx_import *import, const onnx_node *node) {
   return bind_list(import, node, taken, wanted);
 }
 
+/* Of a list: starts, ends, axes (of which there is one) and steps of 1. */
+mcl_status mcl_onnx_slice(onnx_import *import, const onnx_node *node) {
+  int64_t list[ONNX_LIST_MOST], starts[ONNX_LIST_MOST], ends[ONNX_LIST_MOST], steps[ONNX_LIST_MOST];
+  int count, start_count, end_count, step_count = 1;
+  if (!is_list(import, node, 0))
+    return mcl_onnx_node_fail(import, node, MCL_ERROR_UNSUPPORTED, "op Slice is supported of shapes alone");
+  MCL_TRY(mcl_onnx_list(import, node, 0, list, &count));
+  MCL_TRY(mcl_onnx_list(import, node, 1, starts, &start_count));
+  MCL_TRY(mcl_onnx_list(import, node, 2, ends, &end_count));
+  steps[0] = 1;
+  if (mcl_onnx_input(import, node, 4)) MCL_TRY(mcl_onnx_list(import, node, 4, steps, &step_count));
+  if (start_count != 1 || end_count != 1 || step_count != 1 || steps[0] != 1)
+    return mcl_onnx_node_fail(import, node, MCL_ERROR_UNSUPPORTED,
+                              "op Slice of a shape must have one start, one end and step 1");
+  int64_t first = starts[0] < 0 ? starts[0] + count : starts[0], end = ends[0] < 0 ? ends[0] + count : ends[0];
+  if (first < 0) first = 0;
+  if (end > count) end = count;
+  return bind_list(import, node, first < end ? list + first : list, first < end ? (int)(end - first) : 0);
+}
+
 /* ---- ReduceMean: of whole images ---- */
 
 mcl_status mcl_onnx_reduce_mean(onnx_import *import, const onnx_node *node) {
