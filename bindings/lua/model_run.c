@@ -90,6 +90,12 @@ static mcl_status run_rows(mcl_session *session, const run_ports *ports, int64_t
   return MCL_OK;
 }
 
+/* The batch of a model that fixes it: the first input's own, which was checked against what is given. */
+static int64_t fixed_batch(const mcl_model *m) {
+  mcl_shape shape = mcl_model_inputs(m) ? mcl_model_input_shape(m, 0) : (mcl_shape){0};
+  return shape.rank ? shape.dim[0] : 1;
+}
+
 static mcl_status run_all(mcl_model *m, const run_ports *ports) {
   mcl_session *session = NULL;
   mcl_status status = MCL_OK;
@@ -100,7 +106,7 @@ static mcl_status run_all(mcl_model *m, const run_ports *ports) {
     if (part != made) {
       mcl_session_free(session);
       session = NULL;
-      status = mcl_session_new(m, part, &session);
+      status = mcl_session_new(m, ports->rows < 0 ? fixed_batch(m) : part, &session);
       made = part;
     }
     if (!status) status = mcl_check_cancel(m->ctx);
