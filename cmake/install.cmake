@@ -1,6 +1,8 @@
 # cmake --install: headers, libraries, program, Lua module, pkg-config and CMake package files.
 include(CMakePackageConfigHelpers)
 
+# What is installed may be moved: its files find each other from where they are.
+file(RELATIVE_PATH MCL_PC_TO_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 set(MCL_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/mcl)
 
 install(FILES include/mcl/mcl_runtime.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mcl)

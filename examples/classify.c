@@ -53,7 +53,8 @@ static int classify(mcl_model *model, mcl_context *ctx, host *h, const char *ima
   mcl_session *session;
   if (mcl_session_new(model, 1, &session)) return complain(ctx);
   mcl_shape in = mcl_model_input_shape(model, 0), out = mcl_model_output_shape(model, 0);
-  int failed = in.rank < 2 || !read_image(image, in.dim[in.rank - 2], in.dim[in.rank - 1], mcl_session_input(session, 0));
+  int failed =
+      in.rank < 2 || !read_image(image, in.dim[in.rank - 2], in.dim[in.rank - 1], mcl_session_input(session, 0));
   int before = h->allocations;
   if (!failed && mcl_session_run(session)) failed = complain(ctx);
   if (!failed) {
