@@ -247,6 +247,27 @@ describe("fit", function()
     end
   end)
 
+  it("lets Lua keep what a callback was given", function()
+    local kept = {}
+    support.mlp():fit { support.dataset(60), epochs = 1, loss = function(output)
+      kept[#kept + 1] = output * 2
+      return output:square()
+    end, penalty = function(w)
+      kept[#kept + 1] = w * 2
+    end }
+    collectgarbage()
+    for _, expression in ipairs(kept) do
+      assert.is_true(expression:abs():sum() < 1e6)
+    end
+  end)
+
+  it("of no epochs does nothing", function()
+    local model = support.mlp()
+    local before = model:layer("fc1").weight
+    assert.equal(0, model:fit({ support.dataset(), epochs = 0 }).epoch)
+    assert.equal(0, (model:layer("fc1").weight - before):abs():max())
+  end)
+
   it("checks its keys", function()
     local model, data = support.mlp(), support.dataset()
     assert.error_matches(function() model:fit { data, epoch = 2 } end, 'unknown key "epoch"; did you mean "epochs"')

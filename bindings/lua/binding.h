@@ -8,6 +8,7 @@
 
 #include <lauxlib.h>
 #include <lua.h>
+#include <pthread.h>
 
 #include "base/context.h"
 #include "compress/compress.h"
@@ -19,6 +20,7 @@
 typedef struct mcl_lua {
   mcl_context *ctx; /* NULL until first needed */
   bool owns_context;
+  pthread_t owner;              /* of the context that is owned: workers do not call Lua */
   bool sandboxed, files;        /* files: mcl's functions may touch them */
   lua_State *main;              /* for references */
   lua_State *L;                 /* the coroutine whose call into C is under way: callbacks run there */

@@ -16,16 +16,11 @@ typedef struct fit_calls {
   int loss, penalty, epoch_end; /* stack indices of the functions; 0: none */
 } fit_calls;
 
-static mcl_tensor *push_retained(lua_State *L, mcl_tensor *t) {
+/* The memory of t is the trainer's, and Lua code may keep what it is given, within an expression too: it gets a copy. */
+static mcl_tensor *push_copy(lua_State *L, mcl_tensor *t) {
   mcl_tensor **box = mcl_lua_push_tensor(L);
-  return *box = mcl_tensor_retain(t);
-}
-
-/* The tensor's memory is the trainer's: what Lua keeps of it must not outlive the call. */
-static void close_borrowed(lua_State *L, int index) {
-  mcl_tensor **box = lua_touserdata(L, index);
-  mcl_tensor_release(*box);
-  *box = NULL;
+  mcl_lua_check(L, mcl_tensor_copy(t, box));
+  return *box;
 }
 
 /* gradient += or = factor · d sum(e) / d t; *value = factor · sum(e) */
@@ -51,8 +46,8 @@ typedef struct loss_call {
 
 static int loss_protected(lua_State *L) {
   loss_call *call = lua_touserdata(L, 2);
-  mcl_tensor *output = push_retained(L, call->output);
-  push_retained(L, call->target);
+  mcl_tensor *output = push_copy(L, call->output);
+  push_copy(L, call->target);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 3);
   lua_pushvalue(L, 4);
@@ -72,8 +67,6 @@ static int loss_protected(lua_State *L) {
     double rows = (double)mcl_shape_rows(output->shape);
     differentiate(L, *e, output, call->gradient, 1 / rows, false, call->value);
   }
-  close_borrowed(L, 3);
-  close_borrowed(L, 4);
   return 0;
 }
 
@@ -96,7 +89,7 @@ typedef struct penalty_call {
 
 static int penalty_protected(lua_State *L) {
   penalty_call *call = lua_touserdata(L, 2);
-  mcl_tensor *values = push_retained(L, call->values);
+  mcl_tensor *values = push_copy(L, call->values);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 3);
   lua_pushstring(L, call->name);
@@ -110,7 +103,6 @@ static int penalty_protected(lua_State *L) {
     differentiate(L, *e, values, call->gradient, 1, true, &value);
     *call->value += value;
   }
-  close_borrowed(L, 3);
   return 0;
 }
 

@@ -7,7 +7,6 @@
 
 #include <math.h>
 #include <mcl/mcl.h>
-#include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -27,7 +26,9 @@ mcl_lua *mcl_lua_record(lua_State *L) {
 
 /* The stack of the running coroutine, or NULL: from another thread, or where no call into C is under way. */
 static lua_State *callback_stack(mcl_lua *lua, int function) {
-  if (function == LUA_NOREF || !lua->L || !lua_checkstack(lua->L, LUA_MINSTACK)) return NULL;
+  if (function == LUA_NOREF || !lua->L || !pthread_equal(lua->owner, pthread_self()) ||
+      !lua_checkstack(lua->L, LUA_MINSTACK))
+    return NULL;
   lua_rawgeti(lua->L, LUA_REGISTRYINDEX, function);
   return lua->L;
 }
@@ -119,6 +120,7 @@ mcl_lua *mcl_lua_record_new(lua_State *L, mcl_context *ctx) {
 
 static mcl_status make_context(mcl_lua *lua) {
   if (lua->ctx) return MCL_OK;
+  lua->owner = pthread_self();
   mcl_status status = mcl_engine_new(&lua->wishes, &lua->ctx);
   lua->owns_context = !status;
   return status;

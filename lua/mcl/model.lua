@@ -228,6 +228,7 @@ function Model:fit(options)
   local hooks = self.hooks or {}
   local report = hooks.before_fit and hooks.before_fit(self, copy)
   if copy.validation == false then copy.validation = nil end -- said to want none
+  if not report and copy.epochs == 0 then report = { epoch = 0, epochs = 0 } end -- nothing to do is done
   if not report then report = self.core:fit(copy[1], copy) end
   if hooks.after_fit then hooks.after_fit(self, report) end
   return report
