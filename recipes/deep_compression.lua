@@ -30,7 +30,7 @@ return mcl.recipe {
   about = "Prune, share weights, entropy-code: Deep Compression (Han et al., 2016)",
 
   options = {
-    density = { 0.04, "fraction of all weights kept", min = 0.001, max = 1 },
+    density = { 0.035, "fraction of all weights kept", min = 0.001, max = 1 },
     bits = { 4, "codebook bits of linear layers", min = 1, max = 8 },
     conv_bits = { 5, "codebook bits of convolutions", min = 1, max = 8 },
     stages = { 5, "stages of pruning, an epoch each", min = 1, max = 1000 },

@@ -35,7 +35,7 @@ for data in $sets; do
     "$mcl" eval "$name.mcl" --data "$data" --json >"$name.eval.json"
     "$mcl" inspect "$name.mcl" --json >"$name.inspect.json"
     python3 - "$name" "$net" "${data%%:*}" "$began" "$trained" "$ended" "$fragment" <<'PY'
-import json, os, sys
+import json, math, os, re, sys
 name, net, data, began, trained, ended, fragment = sys.argv[1:]
 seconds = float(ended) - float(began)
 load = lambda suffix: json.load(open(name + suffix))
@@ -61,7 +61,9 @@ if data == "mnist":
         node = layer["name"].split(".")[0]
         if layer["name"].endswith(".weight") and node in paper[3]:
             kept, bits = paper[3][node]
-            print(f"  {node:8} {kept:10} % {100 * layer['density']:10.1f} % {bits:12} {layer['bits']:12.4g}")
+            palette = re.search(r"palette (\d+)", layer["representation"])
+            ours = math.ceil(math.log2(int(palette.group(1)))) if palette else 32
+            print(f"  {node:8} {kept:10} % {100 * layer['density']:10.1f} % {bits:12} {ours:12}")
 def row(what, ours, peer, unit, ratio, at_least, aim):
     return json.dumps({"bench": "deep_compression", "case": f"{case} {what}", "ours": ours, "peer": peer, "unit": unit,
                        "peer_name": "Han et al. 2016", "ratio": ratio, "at_least": at_least, "aim": aim, "seconds": seconds})
