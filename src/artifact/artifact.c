@@ -1,6 +1,5 @@
-/* Opening artifacts: from a mapped file or from memory; decoding what is still coded. */
+/* Opening artifacts: from a mapped file or from memory; the hash of decoded values. */
 #include "artifact/container.h"
-#include "base/context_private.h"
 
 mcl_status mcl_model_open(mcl_context *ctx, const char *path, mcl_model **out) {
   mcl_file_map *map;
@@ -11,21 +10,6 @@ mcl_status mcl_model_open(mcl_context *ctx, const char *path, mcl_model **out) {
 
 mcl_status mcl_model_open_memory(mcl_context *ctx, const void *data, size_t size, mcl_model **out) {
   return mcl_container_open(ctx, NULL, data, size, "memory", out);
-}
-
-mcl_status mcl_model_decode(mcl_model *model, uint64_t time_us, bool *finished) {
-  uint64_t start = mcl_now_us();
-  *finished = false;
-  for (int w = 0; w < model->weight_count; w++) {
-    if (model->weights[w].repr) continue;
-    MCL_TRY(mcl_check_cancel(model->ctx));
-    MCL_TRY(mcl_weight_load(model, w));
-    if (time_us && mcl_now_us() - start >= time_us) break;
-  }
-  for (int w = 0; w < model->weight_count; w++)
-    if (!model->weights[w].repr) return MCL_OK;
-  *finished = true;
-  return MCL_OK;
 }
 
 /* ---- Hashes of values ---- */

@@ -1,5 +1,5 @@
 /* What a representation is, from its header alone: the tree is built hollow, without symbols or values, so that each kind
- * gives its own text, and each stream is counted at fixed bits a symbol. Nothing of the streams is touched, so inspecting
+ * gives its own text, and each stream is noted with its alphabet and count. Nothing of the streams is touched, so inspecting
  * a file takes no longer where it is large. Headers are as each kind's file says (docs/format.md). */
 #include "artifact/container.h"
 #include "coding/bits.h"
@@ -8,13 +8,20 @@
 
 typedef struct mcl_hollow {
   mcl_repr_reader *reader;
-  size_t packed; /* bytes of the streams at fixed bits a symbol */
+  mcl_description *out;
 } mcl_hollow;
 
 static mcl_status read_hollow(mcl_hollow *hollow, mcl_shape shape, mcl_repr **out);
 
-static void count_bits(mcl_hollow *hollow, uint64_t symbols, int bits) {
-  hollow->packed += (size_t)(symbols / 8 * (uint64_t)bits + (symbols % 8 * (uint64_t)bits + 7) / 8);
+/* In the order of the streams; those without elements are not stored. */
+static void note_stream(mcl_hollow *hollow, uint32_t alphabet, uint8_t width, uint64_t count) {
+  mcl_description *out = hollow->out;
+  uint64_t bits = alphabet ? (uint64_t)mcl_bits_for(alphabet) : 8u * width;
+  if (count == 0) return;
+  out->packed_bytes += (size_t)(count / 8 * bits + (count % 8 * bits + 7) / 8);
+  if (out->streams && out->stream_count < out->stream_capacity)
+    out->streams[out->stream_count] = (mcl_stream_shape){alphabet, width, (size_t)count};
+  out->stream_count++;
 }
 
 static mcl_status read_dense(mcl_hollow *hollow, mcl_shape shape, mcl_repr **out) {
@@ -28,7 +35,8 @@ static mcl_status read_dense(mcl_hollow *hollow, mcl_shape shape, mcl_repr **out
                     dtype);
   MCL_TRY(mcl_tensor_wrap(ctx, (mcl_dtype)dtype, shape, nothing, &values));
   mcl_status status = mcl_dense_new(values, out);
-  if (!status) count_bits(hollow, (uint64_t)values->count, 8 * (int)mcl_dtype_size((mcl_dtype)dtype));
+  size_t size = mcl_dtype_size((mcl_dtype)dtype); /* f64 goes as pairs of u32 */
+  if (!status) note_stream(hollow, 0, size > 4 ? 4 : (uint8_t)size, (uint64_t)values->count * (size > 4 ? 2 : 1));
   mcl_tensor_release(values);
   return status;
 }
@@ -40,13 +48,13 @@ static mcl_status read_sparse(mcl_hollow *hollow, mcl_sparse *sparse) {
   MCL_TRY(mcl_read_count(header, (uint64_t)sparse->base.count, "the number of nonzeros", &nonzeros));
   sparse->nonzeros = (int64_t)nonzeros;
   if (nonzeros) MCL_TRY(mcl_read_u8(header, &layout));
-  if (layout & MCL_SPARSE_BITMAP) {
+  int shift = layout >> MCL_SPARSE_SHIFT & 7;
+  if (layout & MCL_SPARSE_BITMAP)
     symbols = ((uint64_t)sparse->base.count + 7) / 8;
-  } else if (nonzeros) {
+  else if (nonzeros)
     MCL_TRY(mcl_read_count(header, (uint64_t)sparse->base.count, "the number of gap symbols", &symbols));
-    count_bits(hollow, nonzeros, layout >> MCL_SPARSE_SHIFT & 7);
-  }
-  count_bits(hollow, symbols, 8);
+  note_stream(hollow, 256, 1, symbols);
+  if (shift) note_stream(hollow, 1u << shift, 1, nonzeros);
   return read_hollow(hollow, mcl_shape_1(sparse->nonzeros), &sparse->values);
 }
 
@@ -57,8 +65,8 @@ static mcl_status read_palette(mcl_hollow *hollow, mcl_palette *palette) {
   palette->entries = last + 1;
   palette->half = flags & 1;
   palette->bits = mcl_bits_for((uint32_t)palette->entries);
-  count_bits(hollow, (uint64_t)palette->entries, palette->half ? 16 : 32);
-  count_bits(hollow, (uint64_t)palette->base.count, palette->bits);
+  note_stream(hollow, 0, palette->half ? 2 : 4, (uint64_t)palette->entries);
+  if (last) note_stream(hollow, (uint32_t)palette->entries, 1, (uint64_t)palette->base.count);
   return MCL_OK;
 }
 
@@ -74,9 +82,9 @@ static mcl_status read_affine(mcl_hollow *hollow, mcl_affine *affine) {
   affine->half = flags & 16;
   affine->group = (int64_t)group;
   affine->groups = mcl_affine_groups(shape, affine->base.count, affine->group);
-  count_bits(hollow, (uint64_t)affine->groups, affine->half ? 16 : 32);
-  if (!affine->symmetric) count_bits(hollow, (uint64_t)affine->groups, affine->bits);
-  count_bits(hollow, (uint64_t)affine->base.count, affine->bits);
+  note_stream(hollow, 0, affine->half ? 2 : 4, (uint64_t)affine->groups);
+  if (!affine->symmetric) note_stream(hollow, 1u << affine->bits, 1, (uint64_t)affine->groups);
+  note_stream(hollow, 1u << affine->bits, 1, (uint64_t)affine->base.count);
   return MCL_OK;
 }
 
@@ -134,12 +142,13 @@ static mcl_status read_hollow(mcl_hollow *hollow, mcl_shape shape, mcl_repr **ou
 }
 
 mcl_status mcl_describe(mcl_repr_reader *reader, mcl_shape shape, mcl_description *out) {
-  mcl_hollow hollow = {.reader = reader};
+  mcl_hollow hollow = {reader, out};
   mcl_repr *repr;
+  out->packed_bytes = 0;
+  out->stream_count = 0;
   MCL_TRY(read_hollow(&hollow, shape, &repr));
   mcl_repr_text(repr, out->text, sizeof out->text);
   out->nonzeros = mcl_repr_nonzeros(repr);
-  out->packed_bytes = hollow.packed;
   mcl_repr_release(repr);
   return MCL_OK;
 }

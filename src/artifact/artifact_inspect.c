@@ -23,7 +23,7 @@ static mcl_status inspect_weight(const mcl_container *container, const mcl_model
   const mcl_container_weight *entry = &container->weights[w];
   const mcl_weight *weight = &model->weights[w];
   mcl_repr_reader reader = {.ctx = ctx, .header = {ctx, entry->header, entry->header_size, 0, weight->name}};
-  mcl_description description;
+  mcl_description description = {.streams = NULL};
   int node = mcl_model_weight_node(model, w, NULL);
   int64_t count;
   mcl_status status = mcl_describe(&reader, weight->shape, &description);

@@ -15,6 +15,7 @@ void mcl_container_free(void *source) {
   mcl_container *container = source;
   if (!container) return;
   mcl_context *ctx = container->ctx;
+  mcl_slices_free(container);
   mcl_free(ctx, container->weights);
   mcl_free(ctx, container->streams);
   mcl_free(ctx, container->inflated);
@@ -149,20 +150,19 @@ static mcl_status place_streams(mcl_container *container, const mcl_model *model
   return MCL_OK;
 }
 
-static mcl_status load_weight(mcl_model *model, int weight) {
+mcl_status mcl_container_read(mcl_model *model, int weight, const mcl_coded_stream *streams) {
   mcl_context *ctx = model->ctx;
-  mcl_container *container = mcl_container_of(model);
+  const mcl_container *container = mcl_container_of(model);
   const mcl_container_weight *entry = &container->weights[weight];
   char *what;
-  MCL_TRY(mcl_container_check_weight(container, model, weight));
   size_t room = strlen(container->what) + strlen(model->weights[weight].name) + 16;
   MCL_TRY(mcl_alloc(ctx, room, &what));
   snprintf(what, room, "%s: weight \"%s\"", container->what, model->weights[weight].name);
   mcl_repr_reader reader = {.ctx = ctx,
                             .header = {ctx, entry->header, entry->header_size, 0, what},
-                            .streams = container->streams + entry->first_stream,
+                            .streams = streams,
                             .stream_count = entry->streams,
-                            .map = container->map};
+                            .map = streams == container->streams + entry->first_stream ? container->map : NULL};
   mcl_repr *repr = NULL;
   mcl_status status = mcl_repr_read(&reader, model->weights[weight].shape, &repr);
   if (!status && reader.header.at != reader.header.size)
@@ -177,6 +177,12 @@ static mcl_status load_weight(mcl_model *model, int weight) {
     mcl_repr_release(repr);
   mcl_free(ctx, what);
   return status;
+}
+
+static mcl_status load_weight(mcl_model *model, int weight) {
+  const mcl_container *container = mcl_container_of(model);
+  MCL_TRY(mcl_container_check_weight(container, model, weight));
+  return mcl_container_read(model, weight, container->streams + container->weights[weight].first_stream);
 }
 
 /* ---- Opening ---- */

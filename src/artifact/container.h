@@ -67,6 +67,7 @@ typedef struct mcl_container {
   int stream_count, stream_capacity;
   mcl_container_weight *weights;
   int weight_count, weight_capacity;
+  struct mcl_slices *slices; /* of a weight that is decoded in steps; NULL: none is */
 } mcl_container;
 
 /* Opens a container and builds its model, whose source it is. Takes over `map` (which may be NULL), whatever happens. */
@@ -94,11 +95,24 @@ static inline size_t mcl_stream_start(size_t at, size_t alignment) {
   return ((at + 1 + alignment - 1) & ~(alignment - 1)) - 1;
 }
 
+/* The representation of a weight from these streams (which are the container's, or hold the same elements). */
+mcl_status mcl_container_read(mcl_model *model, int weight, const mcl_coded_stream *streams);
+
+/* Decoding in steps (artifact_decode.c): frees what is under way. */
+void mcl_slices_free(mcl_container *container);
+
 /* What a representation is, from its header alone. */
+typedef struct mcl_stream_shape {
+  uint32_t alphabet;
+  uint8_t width;
+  size_t count;
+} mcl_stream_shape;
 typedef struct mcl_description {
   char text[128];
   int64_t nonzeros;
-  size_t packed_bytes;
+  size_t packed_bytes;       /* of the streams, at fixed bits a symbol */
+  mcl_stream_shape *streams; /* room for stream_capacity of them, or NULL; the caller's */
+  int stream_count, stream_capacity;
 } mcl_description;
 mcl_status mcl_describe(mcl_repr_reader *reader, mcl_shape shape, mcl_description *out);
 

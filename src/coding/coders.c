@@ -100,7 +100,7 @@ static mcl_status open_blocks(mcl_blocks *blocks) {
   if (blocks->size == 0) return mcl_fail(ctx, MCL_ERROR_FORMAT, "no bytes for a stream of %zu elements", blocks->count);
   blocks->coder = mcl_coder_by_id(blocks->data[0]);
   if (!blocks->coder) return mcl_fail(ctx, MCL_ERROR_FORMAT, "unknown coder %d", blocks->data[0]);
-  blocks->blocks = (blocks->count - 1) / MCL_STREAM_BLOCK + 1;
+  blocks->blocks = mcl_stream_block_count(blocks->count);
   return MCL_OK;
 }
 
@@ -128,22 +128,36 @@ static mcl_status decode_block(void *arg, int64_t chunk, int worker) {
   return status;
 }
 
+/* Opens a stream and reads where its blocks are; `ends` is to be freed whatever happens. */
+static mcl_status find_blocks(mcl_blocks *blocks) {
+  MCL_TRY(open_blocks(blocks));
+  if (blocks->count == 0) return MCL_OK;
+  MCL_TRY(
+      read_sizes(blocks)); /* a block takes two bytes at least, so a lying count is refused before memory is taken */
+  if (blocks->coder->fixed) return MCL_OK;
+  MCL_TRY(mcl_alloc_array(blocks->ctx, blocks->blocks, sizeof *blocks->ends, &blocks->ends));
+  return read_sizes(blocks);
+}
+
 mcl_status mcl_stream_decode(mcl_context *ctx, const uint8_t *data, size_t size, uint32_t alphabet, uint8_t width,
                              void *out, size_t count) {
   mcl_blocks blocks = {.ctx = ctx, .data = data, .size = size, .alphabet = alphabet, .width = width, .count = count};
-  size_t *ends = NULL;
   blocks.out = out;
-  MCL_TRY(open_blocks(&blocks));
-  if (count == 0) return MCL_OK;
-  if (!blocks.coder->fixed) {
-    /* A block takes two bytes at least, so a lying count is refused before this. */
-    MCL_TRY(read_sizes(&blocks));
-    MCL_TRY(mcl_alloc_array(ctx, blocks.blocks, sizeof *ends, &ends));
-    blocks.ends = ends;
-  }
-  mcl_status status = read_sizes(&blocks);
-  if (!status) status = mcl_parallel(ctx, (int64_t)blocks.blocks, decode_block, &blocks);
-  mcl_free(ctx, ends);
+  mcl_status status = find_blocks(&blocks);
+  if (!status && count) status = mcl_parallel(ctx, (int64_t)blocks.blocks, decode_block, &blocks);
+  mcl_free(ctx, blocks.ends);
+  return status;
+}
+
+size_t mcl_stream_block_count(size_t count) { return count ? (count - 1) / MCL_STREAM_BLOCK + 1 : 0; }
+
+mcl_status mcl_stream_decode_block(mcl_context *ctx, const uint8_t *data, size_t size, uint32_t alphabet, uint8_t width,
+                                   void *out, size_t count, size_t block) {
+  mcl_blocks blocks = {.ctx = ctx, .data = data, .size = size, .alphabet = alphabet, .width = width, .count = count};
+  blocks.out = out;
+  mcl_status status = find_blocks(&blocks);
+  if (!status) status = decode_block(&blocks, (int64_t)block, 0);
+  mcl_free(ctx, blocks.ends);
   return status;
 }
 

@@ -14,10 +14,6 @@ typedef struct mcl_block_job {
   mcl_buffer *buffers; /* of each block; NULL: sizes only */
 } mcl_block_job;
 
-static size_t blocks_of(const mcl_stream *stream) {
-  return stream->count ? (stream->count - 1) / MCL_STREAM_BLOCK + 1 : 0;
-}
-
 static mcl_stream block_of(const mcl_stream *stream, size_t block) {
   mcl_stream part = *stream;
   size_t first = block * MCL_STREAM_BLOCK, left = stream->count - first;
@@ -53,7 +49,7 @@ static size_t varint_size(size_t value) {
 
 /* The coder's number, the sizes of all blocks but the last, and the blocks. */
 static mcl_status size_by(mcl_context *ctx, const mcl_stream *stream, const mcl_coder_encode *encoder, size_t *out) {
-  size_t blocks = blocks_of(stream), one;
+  size_t blocks = mcl_stream_block_count(stream->count), one;
   if (mcl_coder_by_id(encoder->id)->fixed) {
     *out = 1 + mcl_coder_by_id(encoder->id)->least_size(stream->alphabet, stream->width, stream->count);
     return MCL_OK;
@@ -104,7 +100,7 @@ static mcl_status append_blocks(const mcl_block_job *job, size_t blocks, mcl_buf
 }
 
 mcl_status mcl_stream_encode(mcl_context *ctx, const mcl_stream *stream, const mcl_coder *coder, mcl_buffer *out) {
-  size_t blocks = blocks_of(stream), size, before = out->size;
+  size_t blocks = mcl_stream_block_count(stream->count), size, before = out->size;
   mcl_block_job job = {.ctx = ctx, .stream = stream};
   if (blocks == 0) return MCL_OK;
   MCL_TRY(choose(ctx, stream, coder, &job.encoder, &size));

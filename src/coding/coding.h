@@ -42,6 +42,12 @@ mcl_status mcl_stream_decode(mcl_context *ctx, const uint8_t *data, size_t size,
 mcl_status mcl_stream_check(mcl_context *ctx, const uint8_t *data, size_t size, uint32_t alphabet, uint8_t width,
                             size_t count);
 
+/* The same in steps: blocks 0 … mcl_stream_block_count-1, in any order. `out` is that of the whole stream, and the check has
+ * been made. A block takes some 100 µs. */
+size_t mcl_stream_block_count(size_t count);
+mcl_status mcl_stream_decode_block(mcl_context *ctx, const uint8_t *data, size_t size, uint32_t alphabet, uint8_t width,
+                                   void *out, size_t count, size_t block);
+
 /* Where the elements stand in `data` just as they are in memory (raw, and this machine is little-endian): their
  * address, to be used in place if it is aligned enough. NULL otherwise, or where the size does not fit. */
 const void *mcl_stream_plain(const uint8_t *data, size_t size, uint8_t width, size_t count);
