@@ -38,6 +38,11 @@ mcl_status mcl_npy_elements(mcl_context *ctx, const char *name, const mcl_npy_in
 
 mcl_status mcl_npz_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_named_tensor **out,
                         int *count);
+mcl_status mcl_npz_save_model(mcl_model *model, const char *path, int zstd_level);
+mcl_status mcl_safetensors_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_file_map *map,
+                                mcl_named_tensor **out, int *count);
+mcl_status mcl_safetensors_save_model(mcl_model *model, const char *path, int zstd_level);
+mcl_status mcl_header_save_model(mcl_model *model, const char *path, int zstd_level);
 mcl_status mcl_idx_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_tensor **out);
 
 /* Copies `count` elements of `size` bytes, each with its bytes reversed. */

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "artifact/artifact.h"
-#include "formats/formats.h"
+#include "formats/arrays.h"
 #include "formats/onnx.h"
 
 static mcl_status save_container(mcl_model *model, const char *path, int zstd_level) {
@@ -19,6 +19,9 @@ const mcl_format mcl_formats[] = {
     {"mcl artifact", "mcl", mcl_model_open, save_container},
     {"mcl container of dense weights", "bin", mcl_model_open, save_dense_container},
     {"ONNX", "onnx", mcl_onnx_load_model, mcl_onnx_save_model},
+    {"a NumPy archive of weights", "npz", NULL, mcl_npz_save_model},
+    {"safetensors", "safetensors", NULL, mcl_safetensors_save_model},
+    {"a C header", "h", NULL, mcl_header_save_model},
 };
 const int mcl_format_count = sizeof mcl_formats / sizeof *mcl_formats;
 
@@ -56,7 +59,8 @@ mcl_status mcl_load_model(mcl_context *ctx, const char *path, mcl_model **out) {
   *out = NULL;
   MCL_TRY(mcl_format_of_path(ctx, path, &format));
   if (!format->load_model)
-    return mcl_fail(ctx, MCL_ERROR_UNSUPPORTED, "%s: %s holds no graph and cannot be opened as a model", path,
+    return mcl_fail(ctx, MCL_ERROR_UNSUPPORTED,
+                    "%s: %s holds no graph to be opened; give a .mcl, .bin or .onnx, or an architecture in .lua", path,
                     format->name);
   return format->load_model(ctx, path, out);
 }

@@ -298,3 +298,21 @@ mcl_status mcl_npz_save(mcl_context *ctx, const char *path, const mcl_named_tens
   mcl_free(ctx, temporary);
   return status;
 }
+
+/* The weights of a model by name, as f32. */
+mcl_status mcl_npz_save_model(mcl_model *model, const char *path, int zstd_level) {
+  mcl_context *ctx = model->ctx;
+  mcl_named_tensor *list;
+  if (zstd_level)
+    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: a .npz has no zstd wrap; leave zstd out, or save a .mcl", path);
+  MCL_TRY(mcl_alloc_zero(ctx, (size_t)model->weight_count * sizeof *list, &list));
+  mcl_status status = MCL_OK;
+  for (int i = 0; !status && i < model->weight_count; i++) {
+    status = mcl_weight_load(model, i);
+    if (!status) status = mcl_strdup(ctx, model->weights[i].name, &list[i].name);
+    if (!status) status = mcl_repr_values(model->weights[i].repr, &list[i].tensor);
+  }
+  if (!status) status = mcl_npz_save(ctx, path, list, model->weight_count, false);
+  mcl_tensor_list_free(ctx, list, model->weight_count);
+  return status;
+}
