@@ -133,15 +133,25 @@ void mcl_repr_text(const mcl_repr *repr, char *text, size_t size) { repr->kind->
 
 static size_t round_up(size_t size) { return (size + 63) & ~(size_t)63; }
 
+static const float *plain_values(const mcl_repr *repr) { /* of a dense f32 weight, which needs no decode */
+  if (repr->kind != &mcl_dense_kind) return NULL;
+  mcl_tensor *values = ((const mcl_dense *)repr)->values;
+  return values->dtype == MCL_F32 ? mcl_tensor_f32(values) : NULL;
+}
+
 size_t mcl_repr_matmul_scratch(const mcl_repr *repr, int64_t batch) {
   if (repr->kind->matmul) return round_up(repr->kind->matmul_scratch ? repr->kind->matmul_scratch(repr, batch) : 0);
-  return round_up((size_t)repr->count * sizeof(float));
+  return plain_values(repr) ? 0 : round_up((size_t)repr->count * sizeof(float));
 }
 
 mcl_status mcl_repr_matmul(const mcl_repr *repr, const float *x, int64_t batch, float *y, void *scratch) {
   if (repr->kind->matmul) return repr->kind->matmul(repr, x, batch, y, scratch);
   int64_t rows = mcl_shape_rows(repr->shape), cols = mcl_shape_cols(repr->shape);
-  MCL_TRY(mcl_repr_decode(repr, 0, rows, scratch));
+  const float *values = plain_values(repr);
+  if (!values) {
+    MCL_TRY(mcl_repr_decode(repr, 0, rows, scratch));
+    values = scratch;
+  }
   mcl_matmul product = {.transpose_b = true,
                         .m = batch,
                         .n = rows,
@@ -149,7 +159,7 @@ mcl_status mcl_repr_matmul(const mcl_repr *repr, const float *x, int64_t batch, 
                         .alpha = 1,
                         .a = x,
                         .lda = cols,
-                        .b = scratch,
+                        .b = values,
                         .ldb = cols,
                         .c = y,
                         .ldc = rows};
