@@ -19,6 +19,7 @@
 #define STACK_A (14 * 256) /* floats of the packed panels that fit the stack: 46 KB in all */
 #define STACK_B (32 * 256)
 #define TILE_WORK ((int64_t)2 << 20) /* multiply-adds worth a chunk of their own, some 40 µs */
+#define HALF_WORK ((int64_t)1 << 19) /* and worth the first cut in two */
 #define MOST_SPLITS 16
 #define TILE_SIDE 512
 
@@ -329,9 +330,9 @@ static void choose_splits(tiling *t) {
   for (;;) {
     int64_t rows = ceil_div(p->m, t->row_splits), columns = ceil_div(p->n, t->column_splits);
     bool large = rows > TILE_SIDE || columns > TILE_SIDE;
-    bool many = t->row_splits * t->column_splits >= MOST_SPLITS;
+    bool many = t->row_splits * t->column_splits >= MOST_SPLITS, is_whole = t->row_splits * t->column_splits == 1;
     if (rows <= 8 && columns <= 64) return;
-    if (!large && (many || rows * columns < 2 * TILE_WORK / p->k)) return;
+    if (!large && (many || rows * columns < 2 * (is_whole ? HALF_WORK : TILE_WORK) / p->k)) return;
     /* B's packing is paid by each split of rows, A's by each of columns: keep tiles square */
     if (columns > 64 && (columns >= rows || rows <= 8))
       t->column_splits *= 2;

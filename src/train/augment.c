@@ -66,26 +66,51 @@ static float between(const mcl_dataset *d, const mcl_image *image, int64_t plane
   return upper * (1 - down) + lower * down;
 }
 
+/* A line whose pixels move by whole steps: those from `lo` to `hi` come from within the image. */
+static void whole_line(const mcl_dataset *d, const mcl_image *image, const motion *m, int64_t plane, int64_t line,
+                       float *out) {
+  float scale = (float)d->scale, offset = (float)d->offset;
+  int64_t y = line - m->dy, width = image->width;
+  int64_t lo = m->dx > 0 ? m->dx : 0, hi = m->dx < 0 ? width + m->dx : width;
+  if (y < 0 || y >= image->height) lo = hi = width;
+  for (int64_t i = 0; i < lo && i < width; i++) out[i] = offset;
+  for (int64_t i = hi > 0 ? hi : 0; i < width; i++) out[i] = offset;
+  int64_t at = plane + y * width - m->dx, step = 1;
+  if (m->is_flipped) at = plane + y * width + width - 1 + m->dx, step = -1;
+  if (d->x->dtype == MCL_U8) {
+    const uint8_t *from = d->x->data;
+    if (step == 1) {
+      for (int64_t i = lo; i < hi; i++) out[i] = (float)from[at + i] * scale + offset;
+    } else {
+      for (int64_t i = lo; i < hi; i++) out[i] = (float)from[at - i] * scale + offset;
+    }
+  } else {
+    const float *from = mcl_tensor_f32(d->x);
+    for (int64_t i = lo; i < hi; i++) out[i] = from[at + step * i] * scale + offset;
+  }
+}
+
+/* Any motion: where a pixel came from, turned about the middle. */
+static void turned_line(const mcl_dataset *d, const mcl_image *image, const motion *m, int64_t plane, int64_t line,
+                        float *out) {
+  float scale = (float)d->scale, offset = (float)d->offset;
+  float middle_y = (float)(image->height - 1) / 2, middle_x = (float)(image->width - 1) / 2;
+  float v = (float)(line - m->dy) - middle_y;
+  for (int64_t column = 0; column < image->width; column++) {
+    int64_t x = m->is_flipped ? image->width - 1 - column + m->dx : column - m->dx;
+    float u = (float)x - middle_x;
+    float raw =
+        between(d, image, plane, middle_y + m->cosine * v + m->sine * u, middle_x + m->cosine * u - m->sine * v);
+    out[column] = raw * scale + offset;
+  }
+}
+
 void mcl_augment_row(const mcl_augment *augment, const mcl_image *image, const mcl_dataset *d, int64_t row,
                      uint64_t seed, uint64_t step, float *out) {
   motion m = draw(augment, row, seed, step);
-  float scale = (float)d->scale, offset = (float)d->offset;
-  int64_t area = image->height * image->width;
-  float middle_y = (float)(image->height - 1) / 2, middle_x = (float)(image->width - 1) / 2;
   for (int64_t channel = 0; channel < image->channels; channel++) {
-    int64_t plane = (row * image->channels + channel) * area;
-    for (int64_t line = 0; line < image->height; line++)
-      for (int64_t column = 0; column < image->width; column++) {
-        int64_t y = line - m.dy, x = column - m.dx;
-        if (m.is_flipped) x = image->width - 1 - x;
-        float raw;
-        if (m.is_whole) {
-          raw = raw_at(d, image, plane, y, x);
-        } else { /* where the pixel came from: turned about the middle */
-          float v = (float)y - middle_y, u = (float)x - middle_x;
-          raw = between(d, image, plane, middle_y + m.cosine * v + m.sine * u, middle_x + m.cosine * u - m.sine * v);
-        }
-        *out++ = raw * scale + offset;
-      }
+    int64_t plane = (row * image->channels + channel) * image->height * image->width;
+    for (int64_t line = 0; line < image->height; line++, out += image->width)
+      (m.is_whole ? whole_line : turned_line)(d, image, &m, plane, line, out);
   }
 }
