@@ -8,6 +8,7 @@
 #include <lualib.h>
 #include <mcl/mcl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -122,10 +123,13 @@ static void a_run_leaves_the_hosts_stack_and_hook_as_they_were(void **state) {
 
 typedef struct counter {
   _Atomic size_t bytes;
+  atomic_long calls, fail_at; /* the allocation that is refused; 0: none */
 } counter;
 
 static void *counted_allocate(void *user, size_t size, size_t alignment) {
-  ((counter *)user)->bytes += size;
+  counter *held = user;
+  if (atomic_fetch_add(&held->calls, 1) + 1 == held->fail_at) return NULL;
+  held->bytes += size;
   return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
 }
 
@@ -215,6 +219,60 @@ static void a_run_without_what_it_needs_says_so(void **state) {
   has_message(ctx, "mcl_lua_register");
   lua_close(L);
   mcl_context_free(ctx);
+}
+
+/* ---- Memory that runs out ---- */
+
+static const char much_of_it[] =
+    RECIPE("local by = mcl.criterion { 'input_norm', function(w, s) return w:abs() * s.input_norm end }\n"
+           "local plan = mcl.plan { model, candidates = { mcl.share { bits = 2 }, mcl.share { bits = 4 } },\n"
+           "  budget = { ratio = 0.5 } }\n"
+           "model:compress(mcl.prune { density = 0.5, by = by } .. mcl.share { bits = 2 })\n"
+           "model:fit { job.data.train, epochs = 1, penalty = function(w) return w:abs() end }");
+
+static mcl_status run_much(counter *held, const mcl_lua_limits *limits) {
+  mcl_options options = {.user = held, .allocate = counted_allocate, .release = counted_release, .threads = 1};
+  long fail_at = held->fail_at;
+  held->fail_at = 0;
+  mcl_context *ctx = new_context(&options);
+  mcl_recipe_run result = {.source = much_of_it, .model = new_model(ctx)};
+  lua_State *L = NULL;
+  new_data(ctx, &result.x, &result.y);
+  if (fail_at) held->fail_at = held->calls + fail_at; /* counted from here: what comes before is the test's own */
+  mcl_status status = mcl_lua_new_sandbox(ctx, limits, &L);
+  if (!status) status = mcl_run_recipe(ctx, L, &result);
+  if (status) assert_true(strlen(mcl_context_message(ctx)) > 0);
+  if (L) lua_close(L);
+  mcl_tensor_release(result.x);
+  mcl_tensor_release(result.y);
+  mcl_model_free(result.model);
+  mcl_context_free(ctx);
+  return status;
+}
+
+static void wherever_an_allocation_fails_the_run_ends_and_nothing_is_left(void **state) {
+  (void)state;
+  bool reached = true;
+  long failed = 0;
+  for (long at = 1; reached; at++) {
+    counter held = {.fail_at = at};
+    failed += run_much(&held, NULL) != MCL_OK; /* scratch that can be done without may be missing */
+    assert_int_equal(held.bytes, 0);
+    reached = held.calls >= held.fail_at;
+  }
+  assert_true(failed > 200);
+}
+
+static void whatever_luas_memory_the_run_ends_and_nothing_is_left(void **state) {
+  (void)state;
+  mcl_status status = MCL_ERROR_MEMORY;
+  for (size_t bytes = 20000; status && bytes < (64u << 20); bytes += 1013 + bytes / 64) {
+    mcl_lua_limits limits = {.memory_bytes = bytes};
+    counter held = {0};
+    status = run_much(&held, &limits);
+    assert_int_equal(held.bytes, 0);
+  }
+  assert_int_equal(status, MCL_OK);
 }
 
 /* ---- Progress and cancel ---- */
@@ -438,6 +496,8 @@ int main(void) {
       cmocka_unit_test(a_recipe_fits_by_the_hosts_data),
       cmocka_unit_test(an_error_becomes_a_message_with_the_recipes_line),
       cmocka_unit_test(a_run_without_what_it_needs_says_so),
+      cmocka_unit_test(wherever_an_allocation_fails_the_run_ends_and_nothing_is_left),
+      cmocka_unit_test(whatever_luas_memory_the_run_ends_and_nothing_is_left),
       cmocka_unit_test(training_is_stopped_by_the_hosts_callback),
       cmocka_unit_test(a_loop_in_pure_lua_is_stopped_from_another_thread),
       cmocka_unit_test(memory_of_a_sandbox_is_bounded),
