@@ -91,6 +91,7 @@ def run(program, root, work, verbose):
                 counts["wrong"] += 1
                 print(f"WRONG    {name} ({kind}): differs by {gap:.3g}")
             complaint = check_export(program, path, names, arrays, outputs[0])
+            counts["exported"] += not (complaint or "").startswith("refused")
             if complaint and not complaint.startswith("refused"):
                 counts["wrong exports"] += 1
                 print(f"EXPORT   {name} ({kind}): {complaint}")
@@ -105,7 +106,7 @@ def main():
     os.makedirs(work, exist_ok=True)
     onnxruntime.set_default_logger_severity(3)
     counts = run(program, root, work, verbose)
-    print(f"ONNX backend tests: {counts['run']} run, {counts['run'] - counts['wrong']} agree; {counts['exports']} exports agree; "
+    print(f"ONNX backend tests: {counts['run']} run, {counts['run'] - counts['wrong']} agree; {counts['exports']} exports agree of {counts['exported']}; "
           f"{counts['refused']} refused by name; {counts['wrong'] + counts['wrong exports']} wrong")
     return 1 if counts["wrong"] + counts["wrong exports"] else 0
 
