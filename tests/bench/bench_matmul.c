@@ -33,19 +33,18 @@ static int run_case(mcl_context *ctx, sizes s) {
   if (!a || !b || !c) return 1;
   for (int64_t i = 0; i < s.m * s.k; i++) a[i] = (float)(i % 7) - 3;
   for (int64_t i = 0; i < s.k * s.n; i++) b[i] = (float)(i % 5) - 2;
-  mcl_matmul p = {s.transpose_a,
-                  s.transpose_b,
-                  s.m,
-                  s.n,
-                  s.k,
-                  1,
-                  a,
-                  s.transpose_a ? s.m : s.k,
-                  b,
-                  s.transpose_b ? s.k : s.n,
-                  0,
-                  c,
-                  s.n};
+  mcl_matmul p = {.transpose_a = s.transpose_a,
+                  .transpose_b = s.transpose_b,
+                  .m = s.m,
+                  .n = s.n,
+                  .k = s.k,
+                  .alpha = 1,
+                  .a = a,
+                  .lda = s.transpose_a ? s.m : s.k,
+                  .b = b,
+                  .ldb = s.transpose_b ? s.k : s.n,
+                  .c = c,
+                  .ldc = s.n};
   double flop = 2.0 * (double)(s.m * s.n * s.k), best[2] = {1e9, 1e9}, worst = 0;
   int repeats = 1 + (int)(4e8 / (flop + 1e5));
   for (int round = 0; round < ROUNDS; round++) {
