@@ -79,6 +79,7 @@ return function(arguments)
   local data = require("mcl.data").open(args.data)
   local model = architecture:build { seed = args.seed or 0, input = not architecture.input and data:shape() or nil }
   data:reshape { table.unpack(model.core:inputs()[1].shape, 2) }
+  local report_data = data:part "report" -- now, not after an hour, is the time to find that there is none
   local function log(text) progress.line(text) end
   log(("%s: %s parameters, %s multiply-adds; %s"):format(args.architecture, common.thousands(model.core:parameters()),
     common.thousands(model.core:multiply_adds()), tostring(data)))
@@ -97,7 +98,7 @@ return function(arguments)
   job:finish()
   model:save(out)
   snapshots:remove()
-  local result = model:evaluate(data:part "report")
+  local result = model:evaluate(report_data)
   local classes = result.accuracy and ("accuracy %.4f, error %.4f, "):format(result.accuracy, result.error) or ""
   print(("%s: %sloss %.4f on %s test examples"):format(out, classes, result.loss, common.thousands(result.count)))
 end
