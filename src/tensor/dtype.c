@@ -3,11 +3,12 @@
  * A conversion goes through one of three wide types, block by block, so ten loads and ten stores are enough and each
  * is a loop the compiler turns into vector code:
  *   int64  between integers: exact, then clamped;
- *   float  from f32, f16, bf16 and the small integers to any of the float kinds: the wide value is exact, so there is
- *          one rounding;
+ *   float  from f32, f16, bf16 and the small integers to any of the float kinds and to small integers: the wide value
+ *          is exact, so there is one rounding;
  *   double the rest. From a double to f16 or bf16 the step through f32 rounds to odd (the lost bits leave a mark in
  *          the last one), so the second rounding still sees on which side of a tie the value was.
- * Rounding to an integer adds and subtracts 1.5·2^52, which rounds to even in the current mode without a call. */
+ * Rounding to an integer adds and subtracts 1.5·2^52 (2^23 in float), which rounds to even in the current mode without a
+ * call. */
 #include <math.h>
 #include <string.h>
 
@@ -167,6 +168,14 @@ static void load_float(mcl_dtype dtype, const void *src, float *out, size_t n) {
   }
 }
 
+/* Rounded to even and clamped; NaN becomes 0. |bounds| stay below 2^22. */
+static inline int32_t small_of(float f, float low, float high) {
+  f = f != f ? 0.0f : f;
+  f = f < low ? low : f;
+  f = f > high ? high : f;
+  return (int32_t)((f + 0x1.8p23f) - 0x1.8p23f);
+}
+
 static void store_float(mcl_dtype dtype, const float *in, void *dst, size_t n) {
   switch (dtype) {
   case MCL_F32:
@@ -178,6 +187,14 @@ static void store_float(mcl_dtype dtype, const float *in, void *dst, size_t n) {
     STORE(uint16_t, bf16_of(in[i]));
   case MCL_F64:
     STORE(double, in[i]);
+  case MCL_I8:
+    STORE(int8_t, (int8_t)small_of(in[i], INT8_MIN, INT8_MAX));
+  case MCL_I16:
+    STORE(int16_t, (int16_t)small_of(in[i], INT16_MIN, INT16_MAX));
+  case MCL_U8:
+    STORE(uint8_t, (uint8_t)small_of(in[i], 0, UINT8_MAX));
+  case MCL_BOOL:
+    STORE(uint8_t, in[i] != 0);
   default:
     break;
   }
@@ -258,11 +275,10 @@ static void store_double(mcl_dtype dtype, const double *in, void *dst, size_t n)
 
 /* ---- Conversion ---- */
 
-/* The wide type is exact for the first, and the second is a float kind that f32 holds or equals. */
+/* float is exact for the first, and the second needs no more than it holds. */
 static bool goes_through_float(mcl_dtype from, mcl_dtype to) {
-  if (to == MCL_F32) return true; /* one rounding, at the load */
   bool exact = from != MCL_F64 && from != MCL_I32 && from != MCL_I64;
-  return exact && !dtypes[to].is_integer;
+  return exact && to != MCL_I32 && to != MCL_I64;
 }
 
 void mcl_convert(mcl_dtype from, const void *src, mcl_dtype to, void *dst, size_t n) {
@@ -278,7 +294,7 @@ void mcl_convert(mcl_dtype from, const void *src, mcl_dtype to, void *dst, size_
     load_float(from, src, dst, n);
     return;
   }
-  if (from == MCL_F32 && !dtypes[to].is_integer) {
+  if (from == MCL_F32 && to != MCL_I32 && to != MCL_I64) {
     store_float(to, src, dst, n);
     return;
   }

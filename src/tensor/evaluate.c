@@ -78,51 +78,65 @@ static void gather_run(const mcl_program_input *input, int64_t offset, int64_t s
     return;
   }
   float value;
-  mcl_convert(t->dtype, from, MCL_F32, &value, 1);
+  if (t->dtype == MCL_F32)
+    value = *(const float *)(const void *)from;
+  else
+    mcl_convert(t->dtype, from, MCL_F32, &value, 1);
   for (size_t i = 0; i < n; i++) block[i] = value;
 }
 
-/* Where element `first` of the result lies in the input. */
-static int64_t offset_of(const mcl_program *p, const mcl_program_input *input, int64_t first) {
-  int64_t offset = 0;
-  for (int axis = p->rank - 1; axis > 0 && first > 0; axis--) {
-    offset += first % p->dim[axis] * input->stride[axis];
+/* Where an element of the result lies in an input, and the way from one row of the last dimension to the next. */
+typedef struct cursor {
+  int64_t index[MCL_MAX_RANK], offset;
+} cursor;
+
+static cursor cursor_at(const mcl_program *p, const mcl_program_input *input, int64_t first) {
+  cursor c = {.offset = 0};
+  for (int axis = p->rank - 1; axis > 0; axis--) {
+    c.index[axis] = first % p->dim[axis];
     first /= p->dim[axis];
+    c.offset += c.index[axis] * input->stride[axis];
   }
-  return offset + first * input->stride[0];
+  c.index[0] = first;
+  c.offset += first * input->stride[0];
+  return c;
 }
 
-/* Run after run along the last dimension, over its ends. */
-static void gather_runs(const mcl_program *p, const mcl_program_input *input, int64_t first, float *block, size_t n) {
+static void advance(const mcl_program *p, const mcl_program_input *input, cursor *c, int64_t run) {
   int last = p->rank - 1;
-  int64_t inner = p->dim[last], index[MCL_MAX_RANK], rest = first, offset = 0;
-  for (int axis = last; axis >= 0; axis--) {
-    index[axis] = axis > 0 ? rest % p->dim[axis] : rest;
-    rest = axis > 0 ? rest / p->dim[axis] : 0;
-    offset += index[axis] * input->stride[axis];
+  c->index[last] += run;
+  c->offset += run * input->stride[last];
+  for (int axis = last; axis > 0 && c->index[axis] == p->dim[axis]; axis--) {
+    c->offset += input->stride[axis - 1] - c->index[axis] * input->stride[axis];
+    c->index[axis] = 0;
+    c->index[axis - 1]++;
   }
-  for (size_t done = 0; done < n;) {
-    size_t run = (size_t)(inner - index[last]);
-    if (run > n - done) run = n - done;
-    gather_run(input, offset, input->stride[last], block + done, run);
+}
+
+/* Short rows, run after run over their ends. A row that is the same in all of them is gathered once, then doubled. */
+static void gather_rows(const mcl_program *p, const mcl_program_input *input, int64_t first, float *block, size_t n) {
+  int last = p->rank - 1;
+  cursor c = cursor_at(p, input, first);
+  size_t period = (size_t)p->dim[last], gathered = p->rank == 2 && input->stride[0] == 0 && n > period ? period : n;
+  for (size_t done = 0; done < gathered;) {
+    size_t run = period - (size_t)c.index[last];
+    if (run > gathered - done) run = gathered - done;
+    gather_run(input, c.offset, input->stride[last], block + done, run);
     done += run;
-    index[last] += (int64_t)run;
-    offset += (int64_t)run * input->stride[last];
-    for (int axis = last; axis > 0 && index[axis] == p->dim[axis]; axis--) {
-      offset += input->stride[axis - 1] - index[axis] * input->stride[axis];
-      index[axis] = 0;
-      index[axis - 1]++;
-    }
+    advance(p, input, &c, (int64_t)run);
   }
+  for (size_t done = gathered; done < n; done *= 2)
+    memcpy(block + done, block, (n - done < done ? n - done : done) * sizeof *block);
 }
 
 static const float *read_input(const mcl_program *p, const mcl_program_input *input, int64_t first, float *block,
                                size_t n) {
-  if (p->rank > 1 && p->piece == 0) {
-    gather_runs(p, input, first, block, n);
+  if (!input->is_dense && p->rank > 1 && p->piece == 0) {
+    gather_rows(p, input, first, block, n);
     return block;
   }
-  int64_t offset = offset_of(p, input, first), stride = input->stride[p->rank - 1];
+  int64_t offset = input->is_dense ? first : cursor_at(p, input, first).offset;
+  int64_t stride = input->is_dense ? 1 : input->stride[p->rank - 1];
   if (input->tensor->dtype == MCL_F32 && stride == 1) return (const float *)input->tensor->data + offset;
   gather_run(input, offset, stride, block, n);
   return block;

@@ -230,7 +230,10 @@ static void lay_out(mcl_program *p) {
       p->inputs[i].stride[p->rank - 1] = stride_in(p->shape, p->inputs[i].tensor->shape, axis);
   }
   if (p->rank == 0) p->dim[p->rank++] = 1;
-  for (int i = 0; i < p->input_count; i++) p->inputs[i].is_scalar = p->inputs[i].tensor->count == 1;
+  for (int i = 0; i < p->input_count; i++) {
+    p->inputs[i].is_scalar = p->inputs[i].tensor->count == 1;
+    p->inputs[i].is_dense = p->inputs[i].tensor->count == p->count; /* it broadcasts, so the order is the same */
+  }
   /* Rows of some length are cut into equal blocks; short ones are gathered, several into a block. */
   int64_t inner = p->dim[p->rank - 1];
   if (p->rank > 1 && inner >= MCL_BLOCK / 4) {

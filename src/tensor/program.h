@@ -46,6 +46,7 @@ typedef struct mcl_program_input {
   mcl_tensor *tensor; /* retained */
   int64_t stride[MCL_MAX_RANK];
   bool is_scalar; /* one element for all: read when a run begins */
+  bool is_dense;  /* laid out as the result is */
   int slot;
 } mcl_program_input;
 

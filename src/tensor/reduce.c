@@ -21,7 +21,8 @@ typedef struct reduction {
   int64_t group;  /* outer indices a task: 1 unless all of an index is little */
   int64_t tile;   /* of inner, a task */
   int64_t tiles;
-  double *partial; /* [strips][outer][inner] */
+  double *partial;         /* [strips][outer][inner] */
+  double empty[MCL_LANES]; /* lanes that have gathered nothing; copied, which is quicker than filling */
 } reduction;
 
 static double identity(mcl_reduction kind) {
@@ -34,10 +35,12 @@ static double combine(mcl_reduction kind, double a, double b) {
   return a + b;
 }
 
-static double combine_lanes(mcl_reduction kind, double *lanes) {
-  for (int half = MCL_LANES / 2; half > 0; half /= 2)
-    for (int i = 0; i < half; i++) lanes[i] = combine(kind, lanes[i], lanes[i + half]);
-  return lanes[0];
+/* Pairwise; of fixed lengths, which the compiler keeps in registers. */
+static double combine_lanes(mcl_reduction kind, const double *lanes) {
+  double eight[8], four[4];
+  for (int i = 0; i < 8; i++) eight[i] = combine(kind, lanes[i], lanes[i + 8]);
+  for (int i = 0; i < 4; i++) four[i] = combine(kind, eight[i], eight[i + 4]);
+  return combine(kind, combine(kind, four[0], four[2]), combine(kind, four[1], four[3]));
 }
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -47,7 +50,7 @@ static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static double gather_range(reduction *r, int worker, int64_t first, int64_t end) {
   const mcl_program *p = r->program;
   double lanes[MCL_LANES];
-  for (int i = 0; i < MCL_LANES; i++) lanes[i] = identity(r->kind);
+  memcpy(lanes, r->empty, sizeof lanes);
   while (first < end) {
     size_t n = mcl_program_block_size(p, first, end);
     p->kernels->gather[r->kind](lanes, mcl_program_block(p, &r->scratch, worker, first, n), n);
@@ -56,22 +59,49 @@ static double gather_range(reduction *r, int worker, int64_t first, int64_t end)
   return combine_lanes(r->kind, lanes);
 }
 
+/* A row of a few elements, whole within a block: without lanes. */
+static double gather_few(mcl_reduction kind, const float *x, int64_t n) {
+  double sum = identity(kind);
+  switch (kind) {
+  case MCL_R_SUM_SQUARES:
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    break;
+  case MCL_R_COUNT_NONZERO:
+    for (int64_t i = 0; i < n; i++) sum += x[i] != 0;
+    break;
+  case MCL_R_MIN:
+  case MCL_R_MAX:
+    for (int64_t i = 0; i < n; i++) sum = combine(kind, sum, (double)x[i]);
+    break;
+  default:
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i];
+    break;
+  }
+  return sum;
+}
+
 /* Rows one after the other, several in a block where they are short. */
 static void gather_rows(reduction *r, int worker, int64_t row, int64_t last_row) {
   const mcl_program *p = r->program;
   int64_t first = row * r->reduced, end = last_row * r->reduced, at = 0; /* in the row */
   double lanes[MCL_LANES];
   while (first < end) {
-    size_t n = mcl_program_block_size(p, first, end);
-    const float *block = mcl_program_block(p, &r->scratch, worker, first, n);
-    first += (int64_t)n;
+    int64_t n = (int64_t)mcl_program_block_size(p, first, end);
+    const float *block = mcl_program_block(p, &r->scratch, worker, first, (size_t)n);
+    first += n;
     while (n > 0) {
-      size_t run = (size_t)smaller(r->reduced - at, (int64_t)n);
-      for (int i = 0; i < MCL_LANES && at == 0; i++) lanes[i] = identity(r->kind);
-      p->kernels->gather[r->kind](lanes, block, run);
+      if (at == 0 && r->reduced < MCL_LANES && n >= r->reduced) {
+        r->partial[row++] = gather_few(r->kind, block, r->reduced);
+        block += r->reduced;
+        n -= r->reduced;
+        continue;
+      }
+      int64_t run = smaller(r->reduced - at, n);
+      if (at == 0) memcpy(lanes, r->empty, sizeof lanes);
+      p->kernels->gather[r->kind](lanes, block, (size_t)run);
       block += run;
       n -= run;
-      at += (int64_t)run;
+      at += run;
       if (at < r->reduced) continue;
       r->partial[row++] = combine_lanes(r->kind, lanes);
       at = 0;
@@ -145,12 +175,14 @@ static mcl_status columns_task(void *arg, int64_t task, int worker) {
 
 /* Tasks of about MCL_CHUNK elements, from the shape alone. Returns how many. */
 static int64_t cut(reduction *r) {
-  /* A column is read by one task for at least 64 rows, so that partial results are few beside the elements. */
-  r->tile = smaller(r->inner, MCL_BLOCK);
+  /* Tiles are wide, so that memory is read in long runs; strips have at least 64 rows, so that partial results are few
+   * beside the elements. */
+  r->tile = smaller(r->inner, 4 * MCL_BLOCK);
   r->tiles = (r->inner + r->tile - 1) / r->tile;
-  r->strip = MCL_CHUNK / r->tile;
+  r->strip = r->tile > MCL_BLOCK ? 64 : MCL_CHUNK / r->tile;
   r->strips = (r->reduced + r->strip - 1) / r->strip;
-  r->group = r->strips > 1 || r->tiles > 1 ? 1 : MCL_CHUNK / (r->reduced * r->inner);
+  int64_t whole = r->reduced * r->inner;
+  r->group = r->strips > 1 || r->tiles > 1 || whole >= MCL_CHUNK ? 1 : MCL_CHUNK / whole;
   return r->strips * ((r->outer + r->group - 1) / r->group) * r->tiles;
 }
 
@@ -159,6 +191,7 @@ static mcl_status run(const mcl_program *p, mcl_reduction kind, int64_t outer, i
                       double **sums) {
   reduction r = {.program = p, .kind = kind, .outer = outer, .reduced = reduced, .inner = inner};
   int64_t tasks = cut(&r), count = outer * inner;
+  for (int i = 0; i < MCL_LANES; i++) r.empty[i] = identity(kind);
   *sums = NULL;
   mcl_status status = mcl_program_scratch_new(p, &r.scratch);
   if (status) return status;
