@@ -17,16 +17,7 @@ return function(arguments)
   end
   if args["in"] == args.out then commands.usage "IN and OUT are the same file" end
   local model = common.model(args["in"])
-  if args.out:match "%.npz$" then
-    local core = require "mcl.core"
-    local arrays = {}
-    for index, weight in ipairs(model.core:weights()) do
-      arrays[weight.name] = model.core:values(index)
-    end
-    core.npz_save(args.out, arrays)
-  else
-    model:save(args.out, { zstd = level })
-  end
+  model:save(args.out, { zstd = level })
   local size = require("mcl.system").size
   local after, before = size(args.out), size(args["in"])
   print(("%s: %s bytes, from %s"):format(args.out, common.thousands(after), common.thousands(before)))
