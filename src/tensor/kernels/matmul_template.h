@@ -4,7 +4,8 @@
  *   ZERO()  LOAD(p)  STORE(p, v)  BROADCAST(x)  FMA(a, b, c) = a·b + c  MUL(a, b)
  *   LOAD_PART(p, n)  STORE_PART(p, v, n)      the first n lanes, others zero and untouched
  *   KERNEL, KERNEL_NAME, BLOCK_M, BLOCK_N     the row that is made
- * Loops have constant bounds after inlining, so sums live in registers. */
+ * Loops have constant bounds and are unrolled, with conditions that are constant after inlining, so sums live in
+ * registers. */
 #include "tensor/kernels/matmul_kernels.h"
 
 #if defined(__clang__)
@@ -28,10 +29,11 @@ INLINE void tile(const mcl_micro_tile *t, const int rows, const int vectors) {
   VECTOR sum[MR][2];
   const float *a = t->a, *b = t->b;
   int64_t a_step = t->a_step, b_step = t->b_step;
-  UNROLL for (int i = 0; i < rows; i++) sum[i][0] = sum[i][1] = ZERO();
+  UNROLL for (int i = 0; i < MR; i++) sum[i][0] = sum[i][1] = ZERO();
   for (int64_t p = t->k; p > 0; p--) {
     VECTOR b0 = LOAD(b), b1 = vectors > 1 ? LOAD(b + WIDTH) : ZERO();
-    UNROLL for (int i = 0; i < rows; i++) {
+    UNROLL for (int i = 0; i < MR; i++) {
+      if (i >= rows) continue;
       VECTOR x = BROADCAST(a[i]);
       sum[i][0] = FMA(x, b0, sum[i][0]);
       if (vectors > 1) sum[i][1] = FMA(x, b1, sum[i][1]);
@@ -40,7 +42,8 @@ INLINE void tile(const mcl_micro_tile *t, const int rows, const int vectors) {
     b += b_step;
   }
   int last = t->columns - (vectors - 1) * WIDTH; /* lanes of the last vector */
-  UNROLL for (int i = 0; i < rows; i++) {
+  UNROLL for (int i = 0; i < MR; i++) {
+    if (i >= rows) continue;
     float *c = t->c + i * t->ldc;
     finish(t, c, sum[i][0], vectors > 1 ? WIDTH : last);
     if (vectors > 1) finish(t, c + WIDTH, sum[i][1], last);
@@ -54,7 +57,8 @@ TILE(1)
 TILE(2)
 TILE(3)
 TILE(4)
-TILE(5) TILE(6)
+TILE(5)
+TILE(6)
 #if MR > 6
     TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
 #endif
@@ -149,11 +153,12 @@ INLINE float lanes_sum(VECTOR v) {
 /* `columns` dot products at once, two chains of sums each. */
 INLINE void dots_of(int64_t k, const float *x, const float *y, int64_t ld, const int columns, float *out) {
   VECTOR sum[4][2];
-  UNROLL for (int j = 0; j < columns; j++) sum[j][0] = sum[j][1] = ZERO();
+  UNROLL for (int j = 0; j < 4; j++) sum[j][0] = sum[j][1] = ZERO();
   int64_t p = 0;
   for (; p + 2 * WIDTH <= k; p += 2 * WIDTH) {
     VECTOR x0 = LOAD(x + p), x1 = LOAD(x + p + WIDTH);
-    UNROLL for (int j = 0; j < columns; j++) {
+    UNROLL for (int j = 0; j < 4; j++) {
+      if (j >= columns) continue;
       sum[j][0] = FMA(x0, LOAD(y + j * ld + p), sum[j][0]);
       sum[j][1] = FMA(x1, LOAD(y + j * ld + p + WIDTH), sum[j][1]);
     }
@@ -161,9 +166,10 @@ INLINE void dots_of(int64_t k, const float *x, const float *y, int64_t ld, const
   for (; p < k; p += WIDTH) {
     int lanes = k - p < WIDTH ? (int)(k - p) : WIDTH;
     VECTOR x0 = LOAD_PART(x + p, lanes);
-    UNROLL for (int j = 0; j < columns; j++) sum[j][0] = FMA(x0, LOAD_PART(y + j * ld + p, lanes), sum[j][0]);
+    UNROLL for (int j = 0; j < 4; j++) if (j < columns) sum[j][0] =
+        FMA(x0, LOAD_PART(y + j * ld + p, lanes), sum[j][0]);
   }
-  UNROLL for (int j = 0; j < columns; j++) out[j] = lanes_sum(FMA(sum[j][0], BROADCAST(1.0f), sum[j][1]));
+  UNROLL for (int j = 0; j < 4; j++) if (j < columns) out[j] = lanes_sum(FMA(sum[j][0], BROADCAST(1.0f), sum[j][1]));
 }
 
 static void dots(int64_t k, const float *x, const float *y, int64_t ld, int64_t count, float *out) {
