@@ -96,12 +96,25 @@ mcl_shape mcl_onnx_shape(const onnx_import *import, int value) { return import->
 
 mcl_status mcl_onnx_computed(onnx_import *import, const onnx_node *node, int index, int *value) {
   const onnx_value *input = mcl_onnx_input(import, node, index);
+  if (input && input->is_padded)
+    return mcl_onnx_node_fail(import, node, MCL_ERROR_UNSUPPORTED,
+                              "input %d of op %s comes from op Pad, which is supported before Conv alone", index,
+                              node->op_type);
   if (input && input->kind == ONNX_COMPUTED) return *value = input->value, MCL_OK;
   if (!input || input->kind != ONNX_CONSTANT)
     return mcl_onnx_node_fail(import, node, MCL_ERROR_UNSUPPORTED,
                               "input %d of op %s is %s; it must be a tensor of numbers", index, node->op_type,
                               input ? "made from shapes" : "left out");
   return mcl_onnx_weight(import, node, index, "constant", ONNX_AS_IS, !input->is_parameter, value);
+}
+
+mcl_status mcl_onnx_padded(onnx_import *import, const onnx_node *node, int index, int *value, int64_t pad[4]) {
+  const onnx_value *input = mcl_onnx_input(import, node, index);
+  memset(pad, 0, 4 * sizeof *pad);
+  if (!input || !input->is_padded) return mcl_onnx_computed(import, node, index, value);
+  memcpy(pad, input->pad, 4 * sizeof *pad);
+  *value = input->value;
+  return MCL_OK;
 }
 
 const onnx_node *mcl_onnx_only_user(onnx_import *import, const onnx_node *node) {

@@ -29,6 +29,8 @@ typedef struct onnx_value {
   int list_count;
   int uses, user; /* by live nodes: how many, and the last */
   bool is_input, is_output;
+  bool is_padded; /* computed, with zeros around it that only a Conv can take in: top, left, bottom, right */
+  int64_t pad[4];
 } onnx_value;
 
 typedef struct onnx_import {
@@ -56,6 +58,8 @@ onnx_value *mcl_onnx_input(onnx_import *import, const onnx_node *node, int index
 bool mcl_onnx_is_constant(onnx_import *import, const onnx_node *node, int index);
 /* As a value of the model; a constant becomes a weight. */
 mcl_status mcl_onnx_computed(onnx_import *import, const onnx_node *node, int index, int *value);
+/* The same of what Pad may have padded; others refuse that. */
+mcl_status mcl_onnx_padded(onnx_import *import, const onnx_node *node, int index, int *value, int64_t pad[4]);
 /* As a tensor, borrowed: f32 or i64. */
 mcl_status mcl_onnx_constant(onnx_import *import, const onnx_node *node, int index, mcl_tensor **out);
 mcl_status mcl_onnx_constant_f32(onnx_import *import, const onnx_node *node, int index,
@@ -136,6 +140,7 @@ mcl_status mcl_onnx_layer_norm(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_constant_node(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_pass(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_cast(onnx_import *, const onnx_node *);
+mcl_status mcl_onnx_pad(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_concat(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_reshape_node(onnx_import *, const onnx_node *);
 mcl_status mcl_onnx_flatten(onnx_import *, const onnx_node *);

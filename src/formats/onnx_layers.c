@@ -120,13 +120,17 @@ mcl_status mcl_onnx_conv(onnx_import *import, const onnx_node *node) {
   int x, weight, bias = -1, dimensions;
   onnx_window window = {.stride = {1, 1}, .dilation = {1, 1}, .kernel = {1, 1}};
   onnx_put put = mcl_onnx_op("conv");
-  int64_t groups;
-  MCL_TRY(mcl_onnx_computed(import, node, 0, &x));
+  int64_t groups, pad[4];
+  MCL_TRY(mcl_onnx_padded(import, node, 0, &x, pad));
   MCL_TRY(as_image(import, node, &x, &dimensions));
   MCL_TRY(conv_weight(import, node, dimensions, &weight));
   mcl_shape w = mcl_onnx_shape(import, weight);
   for (int i = 0; i < 2 && w.rank == 4; i++) window.kernel[i] = w.dim[2 + i];
-  MCL_TRY(read_window(import, node, mcl_onnx_shape(import, x), dimensions, &window));
+  mcl_shape padded = mcl_onnx_shape(import, x);
+  for (int i = 0; i < 2; i++) padded.dim[2 + i] += pad[i] + pad[2 + i];
+  MCL_TRY(read_window(import, node, padded, dimensions, &window));
+  for (int i = 0; i < 4; i++)
+    if (__builtin_add_overflow(window.pad[i], pad[i], &window.pad[i])) window.pad[i] = -1; /* refused by conv */
   if (w.rank != 4 || window.kernel[0] != w.dim[2] || window.kernel[1] != w.dim[3]) {
     char text[192];
     return mcl_onnx_node_fail(import, node, MCL_ERROR_FORMAT, "op Conv of kernel_shape %lldx%lld has a weight %s",

@@ -267,6 +267,7 @@ const onnx_op mcl_onnx_ops[] = {
     {"MaxPool", 1, 1, 1, POOL " storage_order", mcl_onnx_pool},
     {"Mul", 6, 2, 2, "broadcast", import_arithmetic},
     {"Neg", 6, 1, 1, "", import_neg},
+    {"Pad", 2, 1, 4, "mode pads value", mcl_onnx_pad},
     {"ReduceMean", 1, 1, 2, "axes keepdims noop_with_empty_axes", mcl_onnx_reduce_mean},
     {"Relu", 6, 1, 1, "", import_plain},
     {"Reshape", 5, 2, 2, "allowzero", mcl_onnx_reshape_node},

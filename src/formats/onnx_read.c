@@ -249,6 +249,10 @@ static mcl_status add_outputs(onnx_import *import) {
       return mcl_fail(import->ctx, MCL_ERROR_UNSUPPORTED,
                       "%s: output \"%s\" is a constant; nothing computes it from an input", document->path,
                       value->name);
+    if (value->is_padded)
+      return mcl_fail(import->ctx, MCL_ERROR_UNSUPPORTED,
+                      "%s: output \"%s\" comes from op Pad, which is supported before Conv alone", document->path,
+                      value->name);
     int output = value->value;
     bool is_free = model->values[output].producer >= 0;
     for (int k = 0; k < i; k++) is_free = is_free && model->outputs[k] != output;

@@ -82,6 +82,8 @@ mcl_status mcl_onnx_pass(onnx_import *import, const onnx_node *node) {
   output->constant = input->constant ? mcl_tensor_retain(input->constant) : NULL;
   output->origin = input->origin;
   output->is_parameter = input->is_parameter;
+  output->is_padded = input->is_padded;
+  memcpy(output->pad, input->pad, sizeof output->pad);
   output->as_is = input->as_is;
   output->transposed = input->transposed;
   memcpy(output->list, input->list, sizeof output->list);
@@ -233,6 +235,47 @@ mcl_status mcl_onnx_unsqueeze(onnx_import *import, const onnx_node *node) {
     dims[i] = dim < 0 ? 0 : dim;
   }
   return finish_reshape(import, node, x, dims, rank);
+}
+
+/* ---- Pad ---- */
+
+/* Zeros around an image, as other frameworks' exporters put before a Conv: they become the Conv's own padding. Pads are an
+ * attribute before opset 11, an input since, of the axes given from opset 18 on. */
+mcl_status mcl_onnx_pad(onnx_import *import, const onnx_node *node) {
+  int64_t pads[ONNX_LIST_MOST], axes[ONNX_LIST_MOST], all[2 * MCL_MAX_RANK] = {0};
+  int count = 0, axis_count, x;
+  const char *mode;
+  double number;
+  MCL_TRY(mcl_onnx_text(import, node, "mode", "constant", &mode));
+  MCL_TRY(mcl_onnx_float(import, node, "value", 0, &number));
+  MCL_TRY(mcl_onnx_ints(import, node, "pads", ONNX_LIST_MOST, pads, &count));
+  if (mcl_onnx_input(import, node, 1)) MCL_TRY(mcl_onnx_list(import, node, 1, pads, &count));
+  if (mcl_onnx_input(import, node, 2)) MCL_TRY(mcl_onnx_number(import, node, 2, &number));
+  MCL_TRY(mcl_onnx_computed(import, node, 0, &x));
+  int rank = mcl_onnx_shape(import, x).rank;
+  for (axis_count = 0; axis_count < rank; axis_count++) axes[axis_count] = axis_count;
+  if (mcl_onnx_input(import, node, 3)) MCL_TRY(mcl_onnx_list(import, node, 3, axes, &axis_count));
+  bool marked[MCL_MAX_RANK] = {false}, is_image = (rank == 3 || rank == 4) && !strcmp(mode, "constant") && number == 0;
+  MCL_TRY(mark_axes(import, node, axes, axis_count, rank, marked));
+  if (count != 2 * axis_count)
+    return mcl_onnx_node_fail(import, node, MCL_ERROR_FORMAT,
+                              "op Pad has %d pads for %d axes; it must have two for each", count, axis_count);
+  for (int i = 0; i < count; i++) {
+    int64_t axis = axes[i % axis_count] < 0 ? axes[i % axis_count] + rank : axes[i % axis_count];
+    all[axis + (i < axis_count ? 0 : rank)] = pads[i];
+    is_image = is_image && pads[i] >= 0 && pads[i] <= INT32_MAX && (axis > 1 || pads[i] == 0);
+  }
+  if (!is_image)
+    return mcl_onnx_node_fail(import, node, MCL_ERROR_UNSUPPORTED,
+                              "op Pad is supported of zeros around an image, before Conv");
+  MCL_TRY(mcl_onnx_pass(import, node));
+  onnx_value *output = mcl_onnx_find(import, node->outputs[0]);
+  for (int i = 2; output && i < rank; i++) {
+    output->pad[i - 2] = all[i];
+    output->pad[i] = all[rank + i];
+    output->is_padded = output->is_padded || all[i] || all[rank + i];
+  }
+  return MCL_OK;
 }
 
 /* ---- Transpose, Concat ---- */

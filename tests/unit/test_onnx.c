@@ -172,6 +172,26 @@ static void padding_may_be_automatic(void **state) {
   check_text(*state, text, x, 1, upper, 2);
 }
 
+static void pad_becomes_the_padding_of_a_convolution(void **state) {
+  /* Zeros of Pad and of the Conv itself add up; SAME is measured on the padded input. */
+  const float x[4] = {1, 2, 3, 4}, both[6] = {0, 1, 3, 6, 9, 7}, same[3] = {1, 6, 7};
+  const char *const head = "input x n 1 1 4; init w float 1 1 1 3 = 1 1 1; output y; ";
+  char text[320];
+  snprintf(text, sizeof text, "%sinit p int64 8 = 0 0 0 2 0 0 0 0; node Pad a x,p q; node Conv c q,w y pads=0,1,0,1",
+           head);
+  check_text(*state, text, x, 1, both, 6);
+  snprintf(text, sizeof text,
+           "%sopset 18; init p int64 2 = 1 1; init e int64 1 = -1; node Pad a x,p,-,e q; node Conv c q,w y strides=1,2 "
+           "auto_pad='SAME_LOWER'",
+           head);
+  check_text(*state, text, x, 1, same, 3);
+  snprintf(text, sizeof text,
+           "opset 9; input x n 1 4; init w float 1 1 3 = 1 1 1; node Pad a x q pads=0,0,2,0,0,1; node Conv c q,w y "
+           "pads=0,0; output y");
+  const float signal[5] = {1, 3, 6, 9, 7};
+  check_text(*state, text, x, 1, signal, 5);
+}
+
 static void signals_are_images_of_width_one(void **state) {
   const float x[4] = {1, 2, 3, 4}, sums[4] = {3, 6, 9, 7}, means[2] = {1.5f, 3.5f};
   check_text(*state, "input x n 1 4; init w float 1 1 3 = 1 1 1; node Conv c x,w y pads=1,1; output y", x, 1, sums, 4);
@@ -370,6 +390,7 @@ int main(void) {
       context_test(a_product_and_a_sum_become_one_layer),
       context_test(gemm_has_its_factors_and_transposes),
       context_test(padding_may_be_automatic),
+      context_test(pad_becomes_the_padding_of_a_convolution),
       context_test(signals_are_images_of_width_one),
       context_test(ops_without_a_twin_are_spelt),
       context_test(softmax_before_opset_13_takes_all_dimensions_from_its_axis),

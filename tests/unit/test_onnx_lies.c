@@ -105,6 +105,17 @@ static const struct lie {
     {"input x n 3; init w float 4 3 3 3; node Conv c x,w y; output y", U, "op Conv of an input -1x3"},
     {"input x n 3 8 8; node MaxPool p x y; output y", F, "op MaxPool has no kernel_shape"},
     {"input x n 3 8 8; node MaxPool p x y kernel_shape=9,9; output y", A, "MaxPool \"p\": node \"y\": window of 9"},
+    {"input x n 3 8 8; init p int64 8 = 0 0 1 1 0 0 1 1; node Pad a x,p q; node MaxPool m q y kernel_shape=2,2; output "
+     "y",
+     U, "input 0 of op MaxPool comes from op Pad, which is supported before Conv alone"},
+    {"input x n 3 8 8; init p int64 8 = 0 0 1 1 0 0 1 1; node Pad a x,p y; output y", U,
+     "output \"y\" comes from op Pad"},
+    {"input x n 3 8 8; init p int64 8 = 0 1 0 0 0 0 0 0; node Pad a x,p q; node Relu r q y; output y", U,
+     "zeros around an image"},
+    {"input x n 3 8 8; init p int64 4 = 1 1 1 1; node Pad a x,p q; node Relu r q y; output y", F,
+     "has 4 pads for 4 axes"},
+    {"input x n 3 8 8; init p int64 8 = 0 0 1 1 0 0 1 1; node Pad a x,p q mode='edge'; node Relu r q y; output y", U,
+     "zeros around"},
     /* Weights */
     {"input x n 3; init w float 4 3 raw=47; node Gemm g x,w y transB=1; output y", F,
      "tensor \"w\": float of 4x3 need 48 bytes, it has 47"},
