@@ -51,9 +51,11 @@ theirs = info["dense_bytes"] / paper[2]
 case = f"{net} {data}"
 print(f"{case}: size ratio, ours {info['ratio']:.1f}x ({info['bytes']} bytes), paper {theirs:.1f}x on MNIST, ratio {info['ratio'] / theirs:.2f}"
       + (f", at least {targets[0]}, aim {targets[1]}" if targets[0] else "") + ", spread 0 (same bytes every run)")
-held = "held" if compressed["error"] <= dense["error"] else "NOT HELD"
+held = ": held" if compressed["error"] <= dense["error"] else ": NOT HELD"
+promised = data == "mnist" # Fashion-MNIST is reported, without a target
 print(f"{case}: test error, dense {100 * dense['error']:.2f} %" + (f" (wanted at most {100 * paper[0]:.2f})" if data == "mnist" else "")
-      + f", compressed {100 * compressed['error']:.2f} % (no worse than dense: {held}), paper {100 * paper[1]:.2f} %")
+      + f", compressed {100 * compressed['error']:.2f} %"
+      + (f" (no worse than dense{held}), paper {100 * paper[1]:.2f} %" if promised else ""))
 print(f"{case}: seconds, training {float(trained) - float(began):.0f}, compression {float(ended) - float(trained):.0f}, in all {seconds:.0f} (wanted at most 600)")
 if data == "mnist":
     print(f"  {'layer':8} {'kept, paper':>12} {'kept, ours':>12} {'bits, paper':>12} {'bits, ours':>12}")
@@ -69,11 +71,12 @@ def row(what, ours, peer, unit, ratio, at_least, aim):
                        "peer_name": "Han et al. 2016", "ratio": ratio, "at_least": at_least, "aim": aim, "seconds": seconds})
 with open(fragment, "a") as out:
     print(row("size", info["ratio"], theirs, "dense bytes / file bytes", info["ratio"], *targets), file=out)
-    if data == "mnist":
+    if promised:
         print(row("dense error", dense["error"], paper[0], "fraction", paper[0] / max(dense["error"], 1e-9), 1.0, 1.0), file=out)
-    print(row("error after / before", compressed["error"], dense["error"], "fraction",
-              dense["error"] / max(compressed["error"], 1e-9), 1.0, 1.0), file=out)
-    print(row("time limit", seconds, 600, "seconds", 600 / seconds, 1.0, 1.0), file=out)
+    least = 1.0 if promised else None
+    print(row("error before / after", compressed["error"], dense["error"], "fraction",
+              dense["error"] / max(compressed["error"], 1e-9), least, least), file=out)
+    print(row("time limit", seconds, 600, "seconds", 600 / seconds, least, least), file=out)
 PY
   done
 done
