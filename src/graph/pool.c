@@ -87,6 +87,53 @@ static void max_entry_with_place(const float *x, int64_t stride, float *best, in
   }
 }
 
+/* The commonest window, 2 × 2 by steps of 2 without padding: all four entries at once, in their order. */
+static bool is_halving(const mcl_pool *pool) {
+  for (int axis = 0; axis < 2; axis++)
+    if (pool->kernel[axis] != 2 || pool->stride[axis] != 2 || pool->dilation[axis] != 1 || pool->pad[axis] != 0 ||
+        pool->in[axis] < 2 * pool->out[axis])
+      return false;
+  return true;
+}
+
+static inline bool is_more(float value, float best) { return (value > best) | (value != value); }
+
+static void halve_row(const float *restrict upper, const float *restrict lower, float *restrict best, int64_t n) {
+  for (int64_t j = 0; j < n; j++) {
+    float a = upper[2 * j], b = upper[2 * j + 1], c = lower[2 * j], d = lower[2 * j + 1];
+    a = is_more(b, a) ? b : a;
+    a = is_more(c, a) ? c : a;
+    best[j] = is_more(d, a) ? d : a;
+  }
+}
+
+static void halve_row_with_place(const float *restrict upper, const float *restrict lower, float *restrict best,
+                                 int32_t *restrict place, int32_t at, int32_t width, int64_t n) {
+  int32_t count = (int32_t)n;
+  for (int32_t j = 0; j < count; j++) {
+    float a = upper[2 * j], b = upper[2 * j + 1], c = lower[2 * j], d = lower[2 * j + 1];
+    int32_t from = at + 2 * j;
+    from = is_more(b, a) ? at + 2 * j + 1 : from;
+    a = is_more(b, a) ? b : a;
+    from = is_more(c, a) ? at + 2 * j + width : from;
+    a = is_more(c, a) ? c : a;
+    from = is_more(d, a) ? at + 2 * j + width + 1 : from;
+    best[j] = is_more(d, a) ? d : a;
+    place[j] = from;
+  }
+}
+
+static void halve_plane(const mcl_pool *pool, const float *x, float *best, int32_t *place) {
+  int64_t width = pool->in[1], n = pool->out[1];
+  for (int64_t row = 0; row < pool->out[0]; row++, best += n) {
+    const float *upper = x + 2 * row * width;
+    if (place)
+      halve_row_with_place(upper, upper + width, best, place + row * n, (int32_t)(2 * row * width), (int32_t)width, n);
+    else
+      halve_row(upper, upper + width, best, n);
+  }
+}
+
 static void max_row(const mcl_pool *pool, const float *x, int64_t row, float *best, int32_t *place) {
   mcl_window v = mcl_pool_window(pool, 0, row);
   int64_t lo, hi, stride = pool->stride[1];
@@ -108,12 +155,16 @@ static mcl_status max_planes(void *arg, int64_t first, int64_t count, int worker
   (void)worker;
   const mcl_op_call *call = arg;
   mcl_pool pool = mcl_pool_of(call->node, call->in[0].shape, call->out[0].shape);
-  for (int64_t plane = first; plane < first + count; plane++)
-    for (int64_t row = 0; row < pool.out[0]; row++) {
-      int64_t at = (plane * pool.out[0] + row) * pool.out[1];
-      max_row(&pool, call->in[0].data + plane * pool.in[0] * pool.in[1], row, call->out[0].data + at,
-              call->for_backward ? (int32_t *)call->workspace + at : NULL);
-    }
+  bool halves = is_halving(&pool);
+  for (int64_t plane = first; plane < first + count; plane++) {
+    const float *x = call->in[0].data + plane * pool.in[0] * pool.in[1];
+    int64_t outputs = pool.out[0] * pool.out[1], at = plane * outputs;
+    float *y = call->out[0].data + at;
+    int32_t *place = call->for_backward ? (int32_t *)call->workspace + at : NULL;
+    if (halves) halve_plane(&pool, x, y, place);
+    for (int64_t row = 0; !halves && row < pool.out[0]; row++)
+      max_row(&pool, x, row, y + row * pool.out[1], place ? place + row * pool.out[1] : NULL);
+  }
   return MCL_OK;
 }
 

@@ -321,7 +321,7 @@ typedef struct tiling {
 } tiling;
 
 static int64_t boundary(int64_t size, int64_t unit, int64_t splits, int64_t at) {
-  return least(size, ceil_div(size, unit) * at / splits * unit);
+  return least(size, ceil_div(ceil_div(size, unit) * at, splits) * unit);
 }
 
 static void choose_splits(tiling *t) {
