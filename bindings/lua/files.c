@@ -163,6 +163,14 @@ static int verify(lua_State *L) {
   return 0;
 }
 
+/* format_of(path) -> what the extension stands for among formats that hold models or weights; an error if nothing */
+static int format_of(lua_State *L) {
+  const mcl_format *format;
+  mcl_lua_check(L, mcl_format_of_path(mcl_lua_ctx(L), mcl_lua_string(L, 1, "path"), &format));
+  lua_pushstring(L, format->name);
+  return 1;
+}
+
 /* ---- Plain files ---- */
 
 /* write_file(path, text): whole or not at all */
@@ -205,16 +213,9 @@ static int hash_file(lua_State *L) {
 }
 
 void mcl_lua_open_files(lua_State *L) {
-  static const luaL_Reg functions[] = {{"npy_load", npy_load},
-                                       {"npy_save", npy_save},
-                                       {"npz_load", npz_load},
-                                       {"npz_save", npz_save},
-                                       {"idx_load", idx_load},
-                                       {"inspect", inspect},
-                                       {"verify", verify},
-                                       {"write_file", write_file},
-                                       {"hash", hash},
-                                       {"hash_file", hash_file},
-                                       {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"npy_load", npy_load}, {"npy_save", npy_save},   {"npz_load", npz_load},
+                                       {"npz_save", npz_save}, {"idx_load", idx_load},   {"inspect", inspect},
+                                       {"verify", verify},     {"format_of", format_of}, {"write_file", write_file},
+                                       {"hash", hash},         {"hash_file", hash_file}, {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

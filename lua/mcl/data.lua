@@ -70,6 +70,7 @@ local function set(name, x, y)
   if #shape < 2 then
     fail("%s: x has shape {%s}; examples along the first dimension are wanted", name, table.concat(shape, ","))
   end
+  if shape[1] == 0 then fail("%s: there are no examples", name) end
   local scale = 1
   if x.dtype == "u8" then
     scale = 1 / 255
@@ -79,11 +80,16 @@ local function set(name, x, y)
   if x.dtype == "f32" then check_finite(name, x) end
   if #shape == 3 then x = x:reshape { shape[1], 1, shape[2], shape[3] } end
   if y.shape[1] ~= shape[1] then
-    fail("%s: %d examples, but %d labels", name, shape[1], y.shape[1])
+    fail("%s: %d examples, but %d labels", name, shape[1], y.shape[1] or 1)
   end
   if #y.shape == 2 and y.shape[2] == 1 and y.dtype ~= "f32" then y = y:reshape { y.shape[1] } end
   if #y.shape == 1 and y.dtype ~= "u8" then
-    if y.dtype:match "^f" then check_finite(name .. " (labels)", y) end
+    if y.dtype:match "^f" or y.dtype == "bf16" then
+      check_finite(name .. " (labels)", y)
+      if y:ne(y:floor()):sum() > 0 then
+        fail("%s: labels are whole numbers; targets of a regression have shape {examples, values}", name)
+      end
+    end
     y = y:to "i64"
   elseif #y.shape > 1 then
     y = y:to "f32"
@@ -126,16 +132,29 @@ local function npz(path)
   end, { path }
 end
 
+-- A tensor of what a Lua file gave: a tensor, an expression, or nested tables.
+local function tensor_of(value, what, ...)
+  if type(value) == "table" then value = core.tensor(value) end
+  local kind = core.type(value)
+  if kind == "expression" then return value:eval() end
+  if kind ~= "tensor" then fail("%s is a tensor or nested tables, not %s", what:format(...), kind) end
+  return value
+end
+
 -- All batches of an iterator as one pair of tensors.
 local function gather(path, iterator)
   local xs, ys, rows = {}, {}, 0
   while true do
     local x, y = iterator()
     if x == nil then break end
-    if type(x) == "table" then x = core.tensor(x) end
-    if type(y) == "table" then y = core.tensor(y) end
-    if y == nil or x.shape[1] ~= y.shape[1] then
-      fail("%s: batch %d has not as many labels as examples", path, #xs + 1)
+    local batch = #xs + 1
+    x, y = tensor_of(x, "%s: x of batch %d", path, batch), tensor_of(y, "%s: y of batch %d", path, batch)
+    if x.shape[1] ~= y.shape[1] then
+      fail("%s: batch %d has not as many labels as examples", path, batch)
+    end
+    if batch > 1 and table.concat(x.shape, "×", 2) ~= table.concat(xs[1].shape, "×", 2) then
+      fail("%s: batch %d has examples of %s, the first of %s", path, batch, table.concat(x.shape, "×", 2),
+        table.concat(xs[1].shape, "×", 2))
     end
     xs[#xs + 1], ys[#ys + 1], rows = x, y, rows + x.shape[1]
   end
@@ -171,9 +190,7 @@ local function lua_file(path)
   return function(part)
     local x, y = result["x_" .. part], result["y_" .. part]
     if not x or not y then fail("%s: x_%s and y_%s are missing", path, part, part) end
-    if type(x) == "table" then x = core.tensor(x) end
-    if type(y) == "table" then y = core.tensor(y) end
-    return x, y
+    return tensor_of(x, "%s: x_%s", path, part), tensor_of(y, "%s: y_%s", path, part)
   end, { path }
 end
 
@@ -201,13 +218,17 @@ data.specs = "fashion-mnist, mnist:DIR, idx:DIR, npz:FILE, images:DIR, FILE.lua"
 -- The source that a SPEC names.
 local function source_of(spec)
   if spec:match "%.lua$" then return lua_file(spec) end
-  local kind, place = spec:match "^([%w-]+):(.+)$"
+  local kind, place = spec:match "^([%w-]+):(.*)$"
   kind = kind or spec
   local source = sources[kind]
   if not source then
     fail("%s; data are one of %s", check.unknown("data", kind, check.sorted_keys(sources)), data.specs)
   end
-  if kind ~= "fashion-mnist" and not place then fail("data %s: a place is wanted, %s:…", spec, kind) end
+  if kind == "fashion-mnist" then
+    if place then fail("data %s: fashion-mnist takes no place; idx:DIR reads a folder", spec) end
+  elseif (place or "") == "" then
+    fail("data %q: a place is wanted, %s:…", spec, kind)
+  end
   return source(place)
 end
 
@@ -270,10 +291,29 @@ local function sizes(count)
   return fit, choose, math.min(MOST_CALIBRATE, fit)
 end
 
+--- Examples take the shape of the model's only input; labels must be among its classes.
+function Data:suit(model)
+  local inputs, outputs = model.core:inputs(), model.core:outputs()
+  if #inputs == 1 then self:reshape { table.unpack(inputs[1].shape, 2) } end
+  self.classes = #outputs[1].shape == 2 and outputs[1].shape[2] or nil
+end
+
+local function check_labels(self, name, y)
+  local classes = self.classes
+  if not classes or #y.shape ~= 1 then return end
+  local least, most = y:min(), y:max()
+  if least < 0 or most >= classes then
+    fail("%s: there is a label %d, but the model has %d classes: labels run from 0 to %d", name,
+      math.tointeger(least < 0 and least or most), classes, classes - 1)
+  end
+end
+
 --- The engine's dataset of a part: fit, calibrate, choose, report.
 function Data:part(name)
   if self.parts[name] then return self.parts[name] end
-  local one = self:set(name == "report" and "test" or "train")
+  local which = name == "report" and "test" or "train"
+  local one = self:set(which)
+  check_labels(self, self.spec .. " " .. which, one.y)
   local whole = core.dataset(shaped(self, one), one.y, one.scale, 0)
   local part = whole
   if name ~= "report" then

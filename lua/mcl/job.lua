@@ -77,6 +77,7 @@ end
 function Job:calibrate(...)
   local names = { ... }
   if #names == 0 then names = { "input_square" } end
+  if not self.has_data then check.fail "this recipe needs data: give --data SPEC" end
   return self.model:calibrate(self.data.calibrate, names)
 end
 

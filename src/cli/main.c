@@ -2,6 +2,8 @@
  * lua/mcl/commands/init.lua. */
 #include "cli/system.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <mcl/mcl.h>
@@ -21,6 +23,13 @@ static void on_signal(int number) {
   mcl_context *ctx = atomic_load(&running);
   if (interrupts++ || !ctx) _exit(1);
   mcl_context_cancel(ctx);
+}
+
+/* A standard stream that came closed is held shut by a file that refuses its use: the next file opened would take its
+ * number, and what is printed would go into an artifact. */
+static void hold_standard_streams(void) {
+  for (int number = 0; number < 3; number++)
+    if (fcntl(number, F_GETFD) < 0 && open("/dev/null", number ? O_RDONLY : O_WRONLY) != number) _exit(1);
 }
 
 static void catch_signals(void) {
@@ -92,6 +101,7 @@ static int start(lua_State *L) {
 }
 
 int main(int argc, char **argv) {
+  hold_standard_streams();
   catch_signals();
   lua_State *L = luaL_newstate();
   if (!L) {
@@ -108,8 +118,9 @@ int main(int argc, char **argv) {
   } else {
     code = (int)lua_tointeger(L, -1);
   }
-  if (fflush(stdout) && !code) {
-    perror("mcl: standard output");
+  errno = 0;
+  if ((fflush(stdout) || ferror(stdout)) && !code) { /* print has flushed, and kept silent, before */
+    fprintf(stderr, "mcl: standard output could not be written%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
     code = 1;
   }
   atomic_store(&running, NULL);

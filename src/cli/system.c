@@ -12,7 +12,10 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-static int refuse(lua_State *L, const char *path) { return luaL_error(L, "%s: %s", path, strerror(errno)); }
+static int refuse(lua_State *L, const char *path) {
+  lua_pushfstring(L, "%s: %s", path, strerror(errno)); /* without luaL_error's place, a line of mcl's own Lua */
+  return lua_error(L);
+}
 
 /* size(path): bytes, or nil where there is no such file. */
 static int size_of(lua_State *L) {
@@ -28,6 +31,14 @@ static int size_of(lua_State *L) {
 static int is_folder(lua_State *L) {
   struct stat info;
   lua_pushboolean(L, !stat(luaL_checkstring(L, 1), &info) && S_ISDIR(info.st_mode));
+  return 1;
+}
+
+/* same_file(a, b): do both paths lead to one file that is there? */
+static int same_file(lua_State *L) {
+  struct stat a, b;
+  lua_pushboolean(L, !stat(luaL_checkstring(L, 1), &a) && !stat(luaL_checkstring(L, 2), &b) && a.st_dev == b.st_dev &&
+                         a.st_ino == b.st_ino);
   return 1;
 }
 
@@ -83,6 +94,7 @@ static int hash_file(lua_State *L) {
 int mcl_cli_open_system(lua_State *L) {
   static const luaL_Reg functions[] = {{"size", size_of},
                                        {"is_folder", is_folder},
+                                       {"same_file", same_file},
                                        {"make_folder", make_folder},
                                        {"remove_folder", remove_folder},
                                        {"hash", hash_text},

@@ -4,8 +4,8 @@
 
 #include <lua.h>
 
-/* Leaves the module's table on the stack: size(path), is_folder(path), make_folder(path), remove_folder(path),
- * hash(text), hash_file(path). */
+/* Leaves the module's table on the stack: size(path), is_folder(path), same_file(a, b), make_folder(path),
+ * remove_folder(path), hash(text), hash_file(path). */
 int mcl_cli_open_system(lua_State *L);
 
 #endif

@@ -19,8 +19,10 @@ static mcl_status check_batch(const mcl_model *model, int64_t batch) {
   if (!model->input_count || !has_fixed_batch(model)) return MCL_OK;
   mcl_shape shape = model->values[model->inputs[0]].shape;
   if (shape.rank > 0 && shape.dim[0] != batch)
-    return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "%s: a batch of %lld, but the model is made for %lld only",
-                    model->name, (long long)batch, (long long)shape.dim[0]);
+    return mcl_fail(
+        model->ctx, MCL_ERROR_ARGUMENT,
+        "%s: a batch of %lld, but the model is made for %lld only: feed as many, or export it with an open batch",
+        model->name, (long long)batch, (long long)shape.dim[0]);
   return MCL_OK;
 }
 

@@ -13,7 +13,16 @@ refuses 2 "magnitud" magnitud net.bin -o x.mcl
 refuses 2 "densty" magnitude net.bin -o x.mcl --set densty=0.1
 refuses 2 "density" magnitude net.bin -o x.mcl --set density=2
 refuses 2 "density" magnitude net.bin -o x.mcl --set density=lots
-refuses 2 "threads" magnitude net.bin -o x.mcl --threads -1
+refuses 2 "--threads -1" magnitude net.bin -o x.mcl --threads -1
+refuses 2 "--threads 1000" magnitude net.bin -o x.mcl --threads 1000
+refuses 2 "2^63" magnitude net.bin -o x.mcl --seed 99999999999999999999
+refuses 2 "22" magnitude net.bin -o x.mcl --zstd=99
+refuses 2 "key=value" magnitude net.bin -o x.mcl --set density
+refuses 2 "name another file" magnitude net.bin -o ./net.bin
+refuses 2 "name another file" convert net.bin ./net.bin
+refuses 2 "mcl convert" magnitude net.bin -o x.onnx
+refuses 2 "empty" magnitude net.bin -o ""
+refuses 2 "architecture" train net.bin --data fashion-mnist -o x.mcl
 
 # ---- Files: exit 1 ----
 refuses 1 "missing.mcl" inspect missing.mcl
@@ -30,7 +39,13 @@ if ! cmp -s net.mcl flipped.mcl; then refuses 1 "flipped.mcl" verify flipped.mcl
 refuses 1 "empty.mcl" inspect empty.mcl
 head -c 5000 /dev/urandom >noise.onnx
 refuses 1 "noise.onnx" inspect noise.onnx
-refuses 1 "nowhere" magnitude net.bin -o nowhere/x.mcl
+refuses 1 "the folder nowhere" magnitude net.bin -o nowhere/x.mcl
+refuses 1 "the folder nowhere" magnitude net.bin -o x.mcl --report nowhere/x.html
+refuses 1 "the folder nowhere" train "$source/examples/models/lenet300.lua" --data fashion-mnist -o nowhere/x.bin
+refuses 1 ".txt" train "$source/examples/models/lenet300.lua" --data fashion-mnist -o x.txt
+mkdir folder.mcl
+refuses 1 "is a folder" magnitude net.bin -o folder.mcl
+refuses 1 "is a folder" convert net.bin folder.mcl
 refuses 1 "unknown" convert net.bin net.unknown
 
 # ---- Data ----
@@ -42,6 +57,43 @@ done
 zcat "$fashion/t10k-images-idx3-ubyte.gz" | head -c 100000 >cutdata/t10k-images-idx3-ubyte
 refuses 1 "t10k-images-idx3-ubyte" eval net.mcl --data idx:cutdata
 refuses 1 "cifar" eval net.mcl --data cifar
+refuses 1 "no place" eval net.mcl --data fashion-mnist:here
+refuses 1 "npz:…" eval net.mcl --data npz:
+refuses 1 "images:folder.mcl" eval net.mcl --data images:folder.mcl
+refuses 1 "give --data" mixed_precision net.bin -o x.mcl
+refuses 1 "give --data" rank_search net.bin -o x.mcl --dry-run
+
+# data FILE X Y: a Lua file of two examples of 784 values, X, and two labels, Y
+data() {
+  echo "local mcl = require 'mcl'; local x, y = $2, $3" >"$1"
+  echo "return { x_train = x, y_train = y, x_test = x, y_test = y }" >>"$1"
+}
+data labels.lua "mcl.zeros { 2, 784 }" "{ 3, 10 }"
+refuses 1 "from 0 to 9" eval net.mcl --data labels.lua
+data fractions.lua "mcl.zeros { 2, 784 }" "{ 3, 4.5 }"
+refuses 1 "whole numbers" eval net.mcl --data fractions.lua
+data nan.lua "mcl.full({ 2, 784 }, 0 / 0)" "{ 3, 4 }"
+refuses 1 "example 1, value 1" eval net.mcl --data nan.lua
+data none.lua "mcl.zeros { 0, 784 }" "mcl.zeros { 0 }"
+refuses 1 "no examples" eval net.mcl --data none.lua
+data lone.lua "mcl.zeros { 2, 784 }" "mcl.zeros {}"
+refuses 1 "2 examples, but 1 label" eval net.mcl --data lone.lua
+data text.lua "'abc'" "{ 1 }"
+refuses 1 "x_test is a tensor" eval net.mcl --data text.lua
+data other.lua "mcl.zeros { 2, 700 }" "{ 3, 4 }"
+refuses 1 "takes 1×28×28" eval net.mcl --data other.lua
+echo "return function() return function() return 3, 4 end end" >batches.lua
+refuses 1 "x of batch 1" eval net.mcl --data batches.lua
+
+# ---- Standard output that takes nothing; streams that came closed do not end in the artifact ----
+for words in "inspect net.mcl" "eval net.mcl --data fashion-mnist --json" "--version" "recipes --show magnitude"; do
+  # shellcheck disable=SC2086 # one word an argument
+  if mcl $words >/dev/full 2>err; then fail "mcl $words: a full standard output went unnoticed"; fi
+  grep -q "standard output" err || fail "mcl $words: standard output is not named"
+  checks=$((checks + 1))
+done
+mcl magnitude net.bin -o closed.mcl --set density=0.1 <&- >&- 2>&- || true
+cmp net.mcl closed.mcl || fail "closed streams changed the artifact"
 
 # ---- Recipes: the message points at the recipe's line ----
 cat >selector.lua <<'LUA'

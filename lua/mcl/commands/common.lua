@@ -1,6 +1,7 @@
 --- What commands share: option parsing (lua-argparse, embedded), models and data by name, tables of text.
 local core = require "mcl.core"
 local commands = require "mcl.commands"
+local system = require "mcl.system"
 
 local common = {}
 
@@ -22,15 +23,6 @@ function common.parser(name, about, examples)
   return parser
 end
 
---- A whole number of an option's text.
-function common.whole(least)
-  return function(text)
-    local value = math.tointeger(tonumber(text))
-    if value and value >= least then return value end
-    return nil, ("a whole number of at least %d is wanted, not %s"):format(least, text)
-  end
-end
-
 --- key=value of an option that may come more than once, into a table.
 function common.settings(list, option)
   local settings = {}
@@ -42,11 +34,17 @@ function common.settings(list, option)
   return settings
 end
 
--- --zstd may stand alone: then it has a level of its own, and takes no argument from what follows.
+-- --zstd may stand alone: then it has a level of its own, and takes no argument from what follows. A negative number is
+-- the argument of the option before it, not an option.
 local function prepared(arguments)
   local list = {}
   for i = 2, #arguments do
-    list[#list + 1] = arguments[i] == "--zstd" and "--zstd=19" or arguments[i]
+    local word = arguments[i] == "--zstd" and "--zstd=19" or arguments[i]
+    if word:match "^%-%d" and (list[#list] or ""):match "^%-%-[%w-]+$" then
+      list[#list] = list[#list] .. "=" .. word
+    else
+      list[#list + 1] = word
+    end
   end
   return list
 end
@@ -68,12 +66,43 @@ function common.parse(parser, arguments)
   end
   if result.seed then
     local seed = math.tointeger(tonumber(result.seed))
-    if not seed or seed < 0 then commands.usage("--seed %s: a whole number of at least 0 is wanted", result.seed) end
+    if not seed or seed < 0 then commands.usage("--seed %s: from 0 to 2^63 - 1 is wanted", result.seed) end
     result.seed = seed
   end
   require("mcl.progress").setup(result)
-  require("mcl.system").watch()
+  system.watch()
   return result
+end
+
+-- ---- Where results go ------------------------------------------------------------------------------------------
+
+--- Is `path` a place where a file can be put? An hour's work is not begun where its result cannot be.
+function common.check_place(path)
+  local folder = path:match "^(.*)/[^/]*$"
+  if folder and folder ~= "" and not system.is_folder(folder) then
+    error(("%s: the folder %s is not there"):format(path, folder), 0)
+  end
+  if system.is_folder(path) then error(path .. ": is a folder; name a file in it", 0) end
+end
+
+--- The same for a model's file, which must not be `source`, what it is made from.
+function common.check_output(path, source)
+  if path == "" then commands.usage "the name of the file to write is empty" end
+  if path == source or system.same_file(path, source) then
+    commands.usage("%s is what it would be made from; name another file", path)
+  end
+  common.check_place(path)
+  core.format_of(path)
+end
+
+--- The level of --zstd, or nil.
+function common.zstd_level(args)
+  if not args.zstd then return nil end
+  local level = math.tointeger(tonumber(args.zstd))
+  if not level or level < 1 or level > 22 then
+    commands.usage("--zstd=%s: a level from 1 to 22 is wanted", args.zstd)
+  end
+  return level
 end
 
 -- ---- Models and data -------------------------------------------------------------------------------------------
@@ -88,11 +117,10 @@ function common.model(path, seed)
   return require("mcl.model").load(path)
 end
 
---- Opens data for a model: examples take the shape of its input.
+--- Opens data for a model: examples take the shape of its input, labels must be among its classes.
 function common.data(spec, model)
   local data = require("mcl.data").open(spec)
-  local inputs = model and model.core:inputs()
-  if inputs and #inputs == 1 then data:reshape { table.unpack(inputs[1].shape, 2) } end
+  data:suit(model)
   return data
 end
 

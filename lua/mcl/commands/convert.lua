@@ -1,5 +1,4 @@
 --- mcl convert IN OUT: another format, by extension.
-local commands = require "mcl.commands"
 local common = require "mcl.commands.common"
 
 return function(arguments)
@@ -10,12 +9,8 @@ return function(arguments)
   parser:option "--zstd":args(1):argname "LEVEL":description "wrap a .mcl in zstd (19 where no level is given)"
   local args = common.parse(parser, arguments)
 
-  local level
-  if args.zstd then
-    level = common.whole(1)(args.zstd)
-    if not level or level > 22 then commands.usage("--zstd=%s: a level from 1 to 22 is wanted", args.zstd) end
-  end
-  if args["in"] == args.out then commands.usage "IN and OUT are the same file" end
+  local level = common.zstd_level(args)
+  common.check_output(args.out, args["in"])
   local model = common.model(args["in"])
   model:save(args.out, { zstd = level })
   local size = require("mcl.system").size

@@ -44,11 +44,19 @@ local function weights(a, b)
   return list
 end
 
--- The outputs on the first test examples.
-local function outputs(a, b, spec)
-  local data = common.data(spec, a)
-  local x = data:examples(1, EXAMPLES)
-  local ya, yb = a.core:run(x), b.core:run(x)
+-- The first output on the first test examples.
+local function run(model, path, spec)
+  local count = #model.core:inputs()
+  if count ~= 1 then error(("%s: --data feeds one input, and the model has %d"):format(path, count), 0) end
+  return (model.core:run(common.data(spec, model):examples(1, EXAMPLES)))
+end
+
+local function outputs(a, b, args)
+  local ya, yb = run(a, args.a, args.data), run(b, args.b, args.data)
+  local shape_a, shape_b = table.concat(ya.shape, "×"), table.concat(yb.shape, "×")
+  if shape_a ~= shape_b then
+    error(("the outputs cannot be compared: %s gives %s, %s gives %s"):format(args.a, shape_a, args.b, shape_b), 0)
+  end
   local errors = compare(ya, yb)
   local agree, classes = 0, ya.shape[2]
   if #ya.shape == 2 then
@@ -77,7 +85,7 @@ return function(arguments)
   local args = common.parse(parser, arguments)
 
   local a, b = common.model(args.a), common.model(args.b)
-  local record = { weights = weights(a, b), outputs = args.data and outputs(a, b, args.data) or nil }
+  local record = { weights = weights(a, b), outputs = args.data and outputs(a, b, args) or nil }
   if args.json then return common.print_json(record) end
   local rows = { { "weight", "shape", "largest", "rms", "relative" } }
   for _, row in ipairs(record.weights) do

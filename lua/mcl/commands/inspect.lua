@@ -50,7 +50,8 @@ return function(arguments)
   local container = extension ~= "onnx" and extension ~= "lua" and extension ~= "safetensors" and extension ~= "gguf"
   local info = container and core.inspect(args.file) or of_model(args.file)
   if args.json then
-    common.print_json { bytes = info.bytes, dense_bytes = info.dense_bytes, ratio = info.ratio, layers = info.layers }
+    local layers = core.json_array(info.layers)
+    common.print_json { bytes = info.bytes, dense_bytes = info.dense_bytes, ratio = info.ratio, layers = layers }
   else
     show(info)
   end

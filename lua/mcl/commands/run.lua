@@ -40,27 +40,12 @@ local function load_recipe(name)
   return recipe, source, file
 end
 
-local function zstd_level(args)
-  if not args.zstd then return nil end
-  local level = math.tointeger(tonumber(args.zstd))
-  if not level or level < 1 or level > 22 then
-    commands.usage("--zstd=%s: a level from 1 to 22 is wanted", args.zstd)
-  end
-  return level
-end
-
--- An hour's work is not begun where its result cannot be put.
-local function check_folder(path)
-  local folder = path:match "^(.*)/[^/]*$"
-  if folder and folder ~= "" and not system.is_folder(folder) then
-    error(("%s: the folder %s is not there"):format(path, folder), 0)
-  end
-end
-
 local function output_of(args)
   local out = args.output or (args.model:gsub("%.%w+$", "") .. ".mcl")
-  if out == args.model then commands.usage("%s is the model itself; name another file with -o", out) end
-  check_folder(out)
+  common.check_output(out, args.model)
+  if not out:match "%.mcl$" and not out:match "%.bin$" then
+    commands.usage("-o %s: a recipe's result is a .mcl or .bin; mcl convert makes other formats of it", out)
+  end
   return out
 end
 
@@ -69,7 +54,7 @@ local function check_report(args)
   if not args.report:match "%.html$" and not args.report:match "%.json$" then
     commands.usage("--report %s: the file's name ends in .html or .json", args.report)
   end
-  check_folder(args.report)
+  common.check_place(args.report)
 end
 
 -- What the run is made of, for --resume.
@@ -158,10 +143,9 @@ local function dry_run(recipe, values, model, data, args)
   })
   local ok, message = pcall(recipe.run, model, values, job)
   if not ok then
-    progress.line("without training, the recipe could not be followed to its end: %s", tostring(message))
-    return
+    error("without training, the recipe could not be followed to its end: " .. tostring(message), 0)
   end
-  local bytes, dense = model:size { zstd = zstd_level(args) }, dry.dense_bytes(model)
+  local bytes, dense = model:size { zstd = common.zstd_level(args) }, dry.dense_bytes(model)
   print(("\nwithout training the recipe gives %s bytes of %s: ratio %.2f"):format(
     common.thousands(bytes), common.thousands(dense), dense / bytes))
   print "nothing was written"
@@ -178,7 +162,7 @@ return function(arguments)
   local values, message = recipe:resolve(common.settings(args.set, "--set"))
   if not values then commands.usage("%s: %s", arguments[1], message) end
   check_report(args)
-  local level, out = zstd_level(args), output_of(args)
+  local level, out = common.zstd_level(args), output_of(args)
 
   local began = core.now()
   local model = common.model(args.model, args.seed)

@@ -66,19 +66,23 @@ end
 return function(arguments)
   local path = arguments[2]
   local architecture, message
-  if path and not path:match "^%-" then architecture, message = nn.load(path) end
+  if path and path:match "%.lua$" then architecture, message = nn.load(path) end
   local options = options_of(architecture)
   local args = common.parse(parser_of(options), arguments)
+  if not args.architecture:match "%.lua$" then
+    commands.usage("%s: train wants an architecture, a .lua file", args.architecture)
+  end
   if not architecture then architecture, message = nn.load(args.architecture) end
   if not architecture then error(message, 0) end
   if not args.data then commands.usage("train needs data: --data SPEC (%s)", require("mcl.data").specs) end
   local values, wrong = options:resolve(common.settings(args.set, "--set"))
   if not values then commands.usage("train: %s", wrong) end
   local out = args.output or (args.architecture:match "([^/]*)%.lua$") .. ".bin"
+  common.check_output(out, args.architecture)
 
   local data = require("mcl.data").open(args.data)
   local model = architecture:build { seed = args.seed or 0, input = not architecture.input and data:shape() or nil }
-  data:reshape { table.unpack(model.core:inputs()[1].shape, 2) }
+  data:suit(model)
   local report_data = data:part "report" -- now, not after an hour, is the time to find that there is none
   local function log(text) progress.line(text) end
   log(("%s: %s parameters, %s multiply-adds; %s"):format(args.architecture, common.thousands(model.core:parameters()),
