@@ -50,27 +50,24 @@ INLINE void tile(const mcl_micro_tile *t, const int rows, const int vectors) {
   }
 }
 
+/* clang-format off */
 #define TILE(rows)                                                                                                     \
   static void tile_##rows##_1(const mcl_micro_tile *t) { tile(t, rows, 1); }                                           \
   static void tile_##rows##_2(const mcl_micro_tile *t) { tile(t, rows, 2); }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
+TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
 #if MR > 6
-    TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
 #endif
 
-        static const mcl_micro_fn tiles[MR][2] = {
-            {tile_1_1, tile_1_2},   {tile_2_1, tile_2_2},   {tile_3_1, tile_3_2},   {tile_4_1, tile_4_2},
-            {tile_5_1, tile_5_2},   {tile_6_1, tile_6_2},
+static const mcl_micro_fn tiles[MR][2] = {
+    {tile_1_1, tile_1_2}, {tile_2_1, tile_2_2}, {tile_3_1, tile_3_2},
+    {tile_4_1, tile_4_2}, {tile_5_1, tile_5_2}, {tile_6_1, tile_6_2},
 #if MR > 6
-            {tile_7_1, tile_7_2},   {tile_8_1, tile_8_2},   {tile_9_1, tile_9_2},   {tile_10_1, tile_10_2},
-            {tile_11_1, tile_11_2}, {tile_12_1, tile_12_2}, {tile_13_1, tile_13_2}, {tile_14_1, tile_14_2},
+    {tile_7_1, tile_7_2},   {tile_8_1, tile_8_2},   {tile_9_1, tile_9_2},   {tile_10_1, tile_10_2},
+    {tile_11_1, tile_11_2}, {tile_12_1, tile_12_2}, {tile_13_1, tile_13_2}, {tile_14_1, tile_14_2},
 #endif
 };
+/* clang-format on */
 
 /* ---- Packing ---- */
 
