@@ -53,7 +53,9 @@ static mcl_status verify_model(mcl_model *model) {
     mcl_store_u64(bytes, hash);
     mcl_hasher_add(&decoded, bytes, sizeof bytes);
   }
-  uint64_t stored = mcl_hash(container->data + container->streams_at, container->trailer_at - container->streams_at);
+  size_t size = container->trailer_at - container->streams_at;
+  uint64_t stored;
+  MCL_TRY(mcl_hash_long(ctx, container->data + container->streams_at, size, &stored));
   if (stored != mcl_load_u64(end))
     return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: the checksum of all streams, bytes %zu to %zu, does not match",
                     container->what, container->streams_at, container->trailer_at);

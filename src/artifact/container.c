@@ -235,7 +235,8 @@ uint32_t mcl_container_decoded_hash(const mcl_container *container, int weight) 
 
 mcl_status mcl_container_check_weight(const mcl_container *container, const mcl_model *model, int weight) {
   const mcl_container_weight *entry = &container->weights[weight];
-  uint64_t hash = mcl_hash(container->data + entry->start, entry->end - entry->start);
+  uint64_t hash;
+  MCL_TRY(mcl_hash_long(container->ctx, container->data + entry->start, entry->end - entry->start, &hash));
   if (mcl_hash_short(hash) == mcl_container_stored_hash(container, weight)) return MCL_OK;
   return mcl_fail(container->ctx, MCL_ERROR_FORMAT,
                   "%s: weight \"%s\" is damaged: the checksum of its %zu bytes from byte %zu%s does not match",

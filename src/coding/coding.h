@@ -73,5 +73,7 @@ typedef struct mcl_hasher {
 void mcl_hasher_begin(mcl_hasher *hasher);
 void mcl_hasher_add(mcl_hasher *hasher, const void *data, size_t size);
 uint64_t mcl_hasher_end(const mcl_hasher *hasher);
+/* mcl_hash of much, asking now and then whether to stop. */
+mcl_status mcl_hash_long(mcl_context *ctx, const void *data, size_t size, uint64_t *out);
 
 #endif

@@ -21,3 +21,15 @@ void mcl_hasher_add(mcl_hasher *hasher, const void *data, size_t size) {
 uint64_t mcl_hasher_end(const mcl_hasher *hasher) {
   return XXH3_64bits_digest((const XXH3_state_t *)(const void *)hasher->state);
 }
+
+mcl_status mcl_hash_long(mcl_context *ctx, const void *data, size_t size, uint64_t *out) {
+  const size_t piece = (size_t)4 << 20; /* a file's pages may still have to come from a disk */
+  mcl_hasher hasher;
+  mcl_hasher_begin(&hasher);
+  for (size_t at = 0; at < size; at += piece) {
+    MCL_TRY(mcl_check_cancel(ctx));
+    mcl_hasher_add(&hasher, (const uint8_t *)data + at, piece < size - at ? piece : size - at);
+  }
+  *out = mcl_hasher_end(&hasher);
+  return MCL_OK;
+}

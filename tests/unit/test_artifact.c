@@ -435,6 +435,26 @@ static void a_full_disk_leaves_the_old_file(void **state) {
   mcl_model_free(model);
 }
 
+static void a_cancel_leaves_the_old_file(void **state) {
+  (void)state;
+  mcl_model *model = zoo(12), *opened;
+  size_t size;
+  save("cancelled.mcl", "old", 3);
+  mcl_context_cancel(ctx);
+  for (int i = 0; i < OPTIONS; i++) {
+    assert_int_equal(mcl_artifact_write(model, &all_options[i], "cancelled.mcl"), MCL_ERROR_CANCELLED);
+    assert_int_equal(mcl_artifact_size(model, &all_options[i], &size), MCL_ERROR_CANCELLED);
+  }
+  mcl_context_resume(ctx);
+  assert_fails(mcl_model_open(ctx, "cancelled.mcl", &opened), MCL_ERROR_FORMAT, "is not an mcl container"); /* "old" */
+  assert_ok(mcl_artifact_write(model, NULL, "cancelled.mcl"));
+  mcl_context_cancel(ctx);
+  assert_int_equal(mcl_artifact_verify(ctx, "cancelled.mcl"), MCL_ERROR_CANCELLED);
+  mcl_context_resume(ctx);
+  assert_ok(mcl_artifact_verify(ctx, "cancelled.mcl"));
+  mcl_model_free(model);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_representation_comes_back),
@@ -453,6 +473,7 @@ int main(void) {
       cmocka_unit_test(a_limit_on_memory_is_kept),
       cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(a_full_disk_leaves_the_old_file),
+      cmocka_unit_test(a_cancel_leaves_the_old_file),
   };
   return cmocka_run_group_tests(tests, make_context, free_context);
 }
