@@ -42,6 +42,9 @@ mcl_status mcl_npz_save_model(mcl_model *model, const char *path, int zstd_level
 mcl_status mcl_safetensors_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_file_map *map,
                                 mcl_named_tensor **out, int *count);
 mcl_status mcl_safetensors_save_model(mcl_model *model, const char *path, int zstd_level);
+mcl_status mcl_gguf_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_file_map *map,
+                         mcl_named_tensor **out, int *count);
+mcl_status mcl_gguf_save_model(mcl_model *model, const char *path, int zstd_level);
 mcl_status mcl_header_save_model(mcl_model *model, const char *path, int zstd_level);
 mcl_status mcl_idx_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_tensor **out);
 

@@ -21,6 +21,7 @@ const mcl_format mcl_formats[] = {
     {"ONNX", "onnx", mcl_onnx_load_model, mcl_onnx_save_model},
     {"a NumPy archive of weights", "npz", NULL, mcl_npz_save_model},
     {"safetensors", "safetensors", NULL, mcl_safetensors_save_model},
+    {"GGUF", "gguf", NULL, mcl_gguf_save_model},
     {"a C header", "h", NULL, mcl_header_save_model},
 };
 const int mcl_format_count = sizeof mcl_formats / sizeof *mcl_formats;

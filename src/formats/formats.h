@@ -17,7 +17,7 @@ mcl_status mcl_format_of_path(mcl_context *ctx, const char *path, const mcl_form
 mcl_status mcl_load_model(mcl_context *ctx, const char *path, mcl_model **out);
 mcl_status mcl_save_model(mcl_model *model, const char *path, int zstd_level);
 
-/* Tensors without a graph: npy, npz, safetensors, idx, idx.gz. */
+/* Tensors without a graph: npy, npz, safetensors, GGUF, idx, idx.gz. */
 mcl_status mcl_npy_load(mcl_context *ctx, const char *path, mcl_tensor **out); /* maps where it can */
 mcl_status mcl_npy_save(mcl_tensor *t, const char *path);
 /* The tensors of a .npz, in the order of the file; the caller frees names and list with mcl_tensor_list_free. */
@@ -30,6 +30,8 @@ mcl_status mcl_npz_save(mcl_context *ctx, const char *path, const mcl_named_tens
 /* The same of safetensors; tensors view the mapped file where it is aligned. */
 mcl_status mcl_safetensors_load(mcl_context *ctx, const char *path, mcl_named_tensor **out, int *count);
 mcl_status mcl_safetensors_save(mcl_context *ctx, const char *path, const mcl_named_tensor *tensors, int count);
+/* The same of GGUF, in the order of their elements; Q4_0 and Q8_0 become f32, ggml's other blocks are refused. */
+mcl_status mcl_gguf_load(mcl_context *ctx, const char *path, mcl_named_tensor **out, int *count);
 void mcl_tensor_list_free(mcl_context *ctx, mcl_named_tensor *list, int count);
 mcl_status mcl_idx_load(mcl_context *ctx, const char *path, mcl_tensor **out); /* .gz or not, by its first bytes */
 
