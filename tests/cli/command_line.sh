@@ -40,6 +40,10 @@ works "" verify net.mcl
 works "" convert net.mcl back.bin
 works "" convert net.mcl net.onnx
 works "" convert net.onnx again.mcl
+works "" convert net.mcl net.gguf
+[ "$(head -c 4 net.gguf)" = GGUF ] || fail "net.gguf does not begin as GGUF"
+[ "$(stat -c %s net.gguf)" -gt 1066440 ] || fail "net.gguf is smaller than its weights"
+refuses 1 "holds no graph" convert net.gguf again.bin
 works "" diff net.mcl back.bin
 works "" diff net.mcl again.mcl
 
