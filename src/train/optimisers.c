@@ -49,7 +49,7 @@ static void adamw(const mcl_update *u, int64_t n, float *w, const float *gradien
 }
 
 static const mcl_optimiser optimisers[] = {
-    {"sgd", 1, 0.1, 0.9, sgd},
+    {"sgd", 1, 0.01, 0.9, sgd},
     {"adam", 2, 1e-3, 0, adam},
     {"adamw", 2, 1e-3, 0, adamw},
 };

@@ -49,7 +49,7 @@ const mcl_loss *mcl_loss_by_name(const char *name);
 
 typedef struct mcl_optimiser_options {
   const char *name;      /* "sgd", "adam", "adamw" */
-  double rate, momentum; /* presets by name where 0: sgd 0.1 and 0.9; adam 1e-3 */
+  double rate, momentum; /* presets by name where 0: sgd 0.01 and 0.9 (0.1 without momentum); adam 1e-3 */
   bool nesterov, no_momentum;
   double beta1, beta2, epsilon, weight_decay;
 } mcl_optimiser_options;

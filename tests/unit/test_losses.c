@@ -138,7 +138,7 @@ static void optimisers_refuse_what_has_no_meaning(void **state) {
   mcl_optimiser_options preset = {0};
   assert_ok(*state, mcl_optimiser_choose(*state, &preset, &filled, &row));
   assert_string_equal(row->name, "sgd");
-  assert_true(filled.rate == 0.1 && filled.momentum == 0.9);
+  assert_true(filled.rate == 0.01 && filled.momentum == 0.9);
 }
 
 int main(void) {
