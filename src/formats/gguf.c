@@ -22,7 +22,6 @@
 /* ---- Types ---- */
 
 #define BLOCK 32 /* elements of a block */
-
 static void decode_q4_0(const uint8_t *block, float scale, float *out) {
   for (int i = 0; i < BLOCK / 2; i++) {
     out[i] = scale * (float)((block[2 + i] & 15) - 8);
@@ -53,6 +52,7 @@ static const ggml_kind kinds[] = {{0, MCL_F32, 4, NULL},         {1, MCL_F16, 2,
                                   {8, MCL_F32, 34, decode_q8_0}, {24, MCL_I8, 1, NULL},  {25, MCL_I16, 2, NULL},
                                   {26, MCL_I32, 4, NULL},        {27, MCL_I64, 8, NULL}, {28, MCL_F64, 8, NULL},
                                   {30, MCL_BF16, 2, NULL}};
+
 enum { VALUE_U32 = 4, VALUE_BOOL = 7, VALUE_STRING = 8, VALUE_ARRAY = 9, VALUE_TYPES = 13 };
 
 /* Bytes that a value of metadata has, or for a string and an array, that it has at least. */
