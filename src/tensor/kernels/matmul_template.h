@@ -94,14 +94,14 @@ typedef float square __attribute__((vector_size(32), aligned(4), may_alias));
 INLINE void transpose_square(const float *src, int64_t ld, float *dst, int64_t step) {
   square r[8], t[8];
   UNROLL for (int i = 0; i < 8; i++) r[i] = *(const square *)(src + i * ld);
-  UNROLL for (int i = 0; i < 8; i += 2) {
-    t[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
-    t[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+  UNROLL for (int i = 0; i < 8; i += 2) { /* patterns that are one instruction each */
+    t[i] = __builtin_shufflevector(r[i], r[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+    t[i + 1] = __builtin_shufflevector(r[i], r[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
   }
-  UNROLL for (int i = 0; i < 8; i++) { /* pairs of two */
-    int a = (i & 4) + (i & 1);
-    r[i] = (i & 2) ? __builtin_shufflevector(t[a], t[a + 2], 2, 3, 10, 11, 6, 7, 14, 15)
-                   : __builtin_shufflevector(t[a], t[a + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+  UNROLL for (int i = 0; i < 8; i++) { /* r[4·half + lane]: lanes `lane` and `lane` + 4 of four rows */
+    int from = (i & 4) + (i & 2) / 2;
+    r[i] = (i & 1) ? __builtin_shufflevector(t[from], t[from + 2], 2, 3, 10, 11, 6, 7, 14, 15)
+                   : __builtin_shufflevector(t[from], t[from + 2], 0, 1, 8, 9, 4, 5, 12, 13);
   }
   UNROLL for (int i = 0; i < 4; i++) { /* halves */
     *(square *)(dst + i * step) = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
