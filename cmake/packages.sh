@@ -17,6 +17,7 @@ for set in "$@"; do
 done
 missing=""
 for package in $wanted; do
+  [ "$package" = npm ] && command -v npm >/dev/null && continue # it may have come with another Node.js
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
