@@ -430,6 +430,7 @@ function mcl.dataset(x, y, scale, offset) end
 ---@field augment? { shift?: integer, flip?: number, rotate?: number, scale?: number }
 ---@field validation? mcl.Dataset|false
 ---@field keep_best? boolean
+---@field within? integer bytes that the file may have after training; past them, the weights of before come back
 ---@field seed? integer
 ---@field checkpoint? string
 
@@ -508,6 +509,7 @@ function mcl.gradcheck(fn, tensors, options) end
 ---@field gap? number
 ---@field accuracy? number
 ---@field budget string
+---@field limit? integer bytes of the budget, its reserve included
 local Plan = {}
 --- Schemes by the position of the layer.
 ---@param layers mcl.Layer[]
@@ -517,7 +519,7 @@ function Plan:schemes(layers) end
 ---@class mcl.plan_options
 ---@field [1] mcl.Model
 ---@field candidates mcl.Scheme[]|fun(layer: mcl.Layer): mcl.Scheme[]
----@field budget { ratio?: number, bytes?: integer, bits?: number, multiply_adds?: number, accuracy_loss?: number, data?: mcl.Dataset }
+---@field budget { ratio?: number, bytes?: integer, bits?: number, multiply_adds?: number, accuracy_loss?: number, data?: mcl.Dataset, reserve?: number }
 ---@field layers? string|string[]
 ---@field statistics? mcl.statistics_by_index
 ---@field distortion? "relative"|"output"|fun(layer: mcl.Layer, before: mcl.Representation, after: mcl.Representation, statistics?: mcl.Statistics): number

@@ -7,6 +7,14 @@
 -- from calibration, weighs the squared error of the column's weights.
 local mcl = require "mcl"
 
+local function widths(opt)
+  local list = {}
+  for i, bits in ipairs(opt.bits) do
+    list[i] = mcl.quantize { bits = math.tointeger(bits), group = opt.group }
+  end
+  return list
+end
+
 return mcl.recipe {
   about = "Choose bits per layer under a budget of coded bytes, then fine-tune under the quantisation",
 
@@ -18,26 +26,14 @@ return mcl.recipe {
     rate = { 0.002, "learning rate", min = 0, max = 10 },
   },
 
-  candidates = function(opt)
-    local list = {}
-    for i, bits in ipairs(opt.bits) do
-      list[i] = mcl.quantize { bits = math.tointeger(bits), group = opt.group }
-    end
-    return list
-  end,
+  candidates = widths,
 
   run = function(model, opt, job)
     local plan = mcl.plan {
       model,
       statistics = job:calibrate "input_square",
-      candidates = function()
-        local list = {}
-        for i, bits in ipairs(opt.bits) do
-          list[i] = mcl.quantize { bits = math.tointeger(bits), group = opt.group }
-        end
-        return list
-      end,
-      budget = { ratio = opt.ratio },
+      candidates = widths(opt),
+      budget = { ratio = opt.ratio, reserve = opt.epochs > 0 and 0.01 or 0 },
     }
     job:log(tostring(plan))
     model:compress(plan)
@@ -45,7 +41,7 @@ return mcl.recipe {
     if opt.epochs > 0 then
       model:fit {
         job.data.train, epochs = opt.epochs, rate = opt.rate, schedule = { "cosine" },
-        validation = job.data.choose, keep_best = true,
+        validation = job.data.choose, keep_best = true, within = plan.limit,
       }
     end
   end,

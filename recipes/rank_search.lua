@@ -38,7 +38,7 @@ return mcl.recipe {
       model,
       statistics = job:calibrate "input_square",
       candidates = function(layer) return candidates(layer, opt) end,
-      budget = { ratio = opt.ratio },
+      budget = { ratio = opt.ratio, reserve = opt.epochs > 0 and 0.01 or 0 },
     }
     job:log(tostring(plan))
     model:compress(plan)
@@ -46,7 +46,7 @@ return mcl.recipe {
     if opt.epochs > 0 then
       model:fit {
         job.data.train, epochs = opt.epochs, rate = opt.rate, schedule = { "cosine" },
-        validation = job.data.choose, keep_best = true,
+        validation = job.data.choose, keep_best = true, within = plan.limit,
       }
     end
   end,

@@ -158,6 +158,32 @@ describe("a plan", function()
     assert.is_true(plan.bytes <= finest:size())
   end)
 
+  it("leaves a reserve for training, which is undone where it passes the limit all the same", function()
+    local x, labels = core.random({ 60, 40 }, { seed = 9, kind = "normal" }), {}
+    for i = 1, 60 do
+      labels[i] = i % 10
+    end
+    local data = core.dataset(x, core.tensor(labels, "i64"), 1, 0)
+    local model = net()
+    local plan = mcl.plan { model, candidates = widths(), budget = { bytes = 3000, reserve = 0.1 } }
+    assert.equal(3000, plan.limit)
+    assert.is_true(plan.bytes <= 2700)
+    model:compress(plan)
+    local before, size = model:layers()[1].weight:totable(), model:size()
+    local report = model:fit { data, epochs = 3, rate = 0.05, within = size - 1 }
+    assert.is_true(report.undone)
+    assert.same(before, model:layers()[1].weight:totable())
+    assert.equal(size, model:size())
+    report = model:fit { data, epochs = 3, rate = 0.05, within = plan.limit }
+    assert.is_nil(report.undone)
+    assert.equal(report.bytes, model:size())
+    assert.is_true(model:size() <= 3000)
+    assert.not_same(before, model:layers()[1].weight:totable())
+    assert.has_error(function()
+      mcl.plan { model, candidates = widths(), budget = { multiply_adds = 3000, reserve = 0.1 } }
+    end)
+  end)
+
   it("prints as a table: layer, choice, bytes, distortion", function()
     local text = tostring(mcl.plan { net(), candidates = widths(), budget = { ratio = 10 } })
     assert.matches("^layer +choice +bytes +of dense +distortion\n", text)

@@ -206,11 +206,29 @@ end
 local fit_keys = {
   1, "augment", "batch", "beta1", "beta2", "checkpoint", "clip_norm", "epoch_end", "epochs", "epsilon", "keep_best",
   "label_smoothing", "loss", "momentum", "nesterov", "optimiser", "penalty", "rate", "schedule", "seed", "validation",
-  "weight_decay",
+  "weight_decay", "within",
 }
 
+-- Trains, unless that takes the file past `within` bytes (training moves the statistics that codes live on): then the
+-- weights of before come back.
+local function fit_within(self, options, within)
+  local before = self:copy()
+  local report = self.core:fit(options[1], options)
+  local size = self:size()
+  report.bytes = size
+  if size <= within then return report end
+  for i = 1, #self:weights() do
+    self.core:set(i, before.core:get(i))
+  end
+  report.undone = true
+  core.log("warning", ("fit: training took the file to %d bytes, past the %d allowed: the weights of before it stay")
+    :format(size, within))
+  return report
+end
+
 --- Trains under the representations: model:fit { dataset, epochs =, batch =, rate =, … }. Returns the last epoch's
--- report: epoch, loss, accuracy, validation_loss, validation_accuracy, rate, seconds.
+-- report: epoch, loss, accuracy, validation_loss, validation_accuracy, rate, seconds; with within = BYTES also bytes,
+-- and undone = true where training was undone because the file would have passed them.
 function Model:fit(options)
   check.keys(options, fit_keys, "fit")
   if core.type(options[1]) ~= "dataset" then
@@ -221,6 +239,7 @@ function Model:fit(options)
     check.keys(options.schedule, { 1, "name", "step_factor", "step_epochs", "final_factor", "warmup" }, "fit: schedule")
   end
   if options.augment ~= nil then check.keys(options.augment, { "shift", "flip", "rotate", "scale" }, "fit: augment") end
+  local within = options.within and check.number(options.within, "fit: within", { 1, 2 ^ 53 })
   local copy = {} -- hooks add to it; the caller's table stays as it is
   for key, value in pairs(options) do
     copy[key] = value
@@ -229,7 +248,10 @@ function Model:fit(options)
   local report = hooks.before_fit and hooks.before_fit(self, copy)
   if copy.validation == false then copy.validation = nil end -- said to want none
   if not report and copy.epochs == 0 then report = { epoch = 0, epochs = 0 } end -- nothing to do is done
-  if not report then report = self.core:fit(copy[1], copy) end
+  if not report then
+    copy.within = nil
+    report = within and fit_within(self, copy, within) or self.core:fit(copy[1], copy)
+  end
   if hooks.after_fit then hooks.after_fit(self, report) end
   return report
 end

@@ -7,6 +7,10 @@
 --     }
 --     print(plan)  model:compress(plan)
 --
+-- A plan that training follows leaves a little of its budget, since training moves sizes by some bytes:
+--
+--     budget = { ratio = 12, reserve = 0.01 } …  model:fit { …, within = plan.limit }
+--
 -- Each candidate of each layer is applied once; what it takes in the file is counted exactly, coded, and what it loses
 -- is its distortion. One solver chooses (mcl_plan_solve); the size of the whole file, directory and all, is then
 -- computed, and the solver asked again with what is left, until the file fits (plan_search.lua).
@@ -33,7 +37,7 @@ local budgets = {
 
 -- { kind, value, bytes = limit of the file or nil, data, text }
 local function budget_of(model, spec)
-  check.keys(spec, { "ratio", "bytes", "bits", "multiply_adds", "accuracy_loss", "data" }, "plan: budget")
+  check.keys(spec, { "ratio", "bytes", "bits", "multiply_adds", "accuracy_loss", "data", "reserve" }, "plan: budget")
   local budget
   for _, kind in ipairs(check.sorted_keys(budgets)) do
     if spec[kind] ~= nil then
@@ -53,6 +57,12 @@ local function budget_of(model, spec)
     budget.bytes = math.floor(budget.value * model:parameters() / 8)
   elseif budget.kind == "accuracy_loss" and core.type(spec.data) ~= "dataset" then
     check.fail("plan: budget: accuracy_loss needs data = a dataset to measure by, such as job.data.choose")
+  end
+  budget.limit = budget.bytes
+  if spec.reserve ~= nil then
+    if not budget.bytes then check.fail("plan: budget: reserve goes with ratio, bytes or bits") end
+    local reserve = check.number(spec.reserve, "plan: budget: reserve", { 0, 0.5 })
+    budget.bytes = math.floor(budget.bytes * (1 - reserve))
   end
   if spec.data ~= nil and budget.kind ~= "accuracy_loss" then
     check.fail("plan: budget: data goes with accuracy_loss; %s needs none", budget.kind)
@@ -167,6 +177,7 @@ function plan.new(spec)
     }
     self.distortion = self.distortion + choice.distortion
   end
+  self.limit = budget.limit
   self.bytes, self.gap, self.accuracy = found.size, found.gap, found.accuracy
   self.ratio = self.dense_bytes / self.bytes
   return setmetatable(self, Plan)
