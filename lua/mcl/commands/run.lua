@@ -9,7 +9,7 @@ local system = require "mcl.system"
 
 local function parser_of(name, about, recipe)
   local parser = common.parser(name, about, ("  mcl %s lenet5.bin --data fashion-mnist -o lenet5.mcl"):format(name))
-  parser:argument("model"):description ".onnx .mcl .bin .safetensors .gguf, or an architecture in .lua"
+  parser:argument("model"):description ".onnx .mcl .bin, or an architecture in .lua"
   parser:option "-o --output":argname "OUT":description "where the artifact goes (MODEL with .mcl)"
   parser:option "--data":argname "SPEC":description(require("mcl.data").specs)
   parser:option "--set":count "*":argname "KEY=VALUE":description "an option of the recipe"
