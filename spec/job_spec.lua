@@ -55,6 +55,13 @@ describe("a job", function()
     assert.matches("--data", message, 1, true)
   end)
 
+  it("says what is wrong with a format, a misspelt method, statistics without data", function()
+    local task = job.new(net(), {})
+    assert.error_matches(function() task:log("%d", 1.5) end, "job:log: ")
+    assert.error_matches(function() task:stp() end, "did you mean \"step\"")
+    assert.error_matches(function() task:calibrate() end, "give %-%-data")
+  end)
+
   it("records a step for each fit, with size and accuracy on the held-out part", function()
     local model = net()
     local j = job.new(model, { data = open(), seed = 1 })

@@ -54,6 +54,7 @@ static int loss_protected(lua_State *L) {
   lua_call(L, 2, 2);
   if (lua_type(L, -2) == LUA_TNUMBER) {
     *call->value = lua_tonumber(L, -2);
+    if (lua_isnil(L, -1)) mcl_lua_fail(L, "loss: a number comes with the gradient, a tensor of the output's shape");
     mcl_tensor *gradient = mcl_lua_tensor(L, -1);
     if (!mcl_shape_equal(gradient->shape, output->shape) || gradient->dtype != MCL_F32)
       mcl_lua_fail(L, "loss: the gradient, its second result, must have the output's shape, f32");

@@ -117,4 +117,14 @@ function check.number(value, what, limits, level)
   return value
 end
 
+--- __index of a class: its methods; the fields of `optional` are nil where an object has none; any other name is told
+-- the nearest right one.
+function check.index(methods, what, optional)
+  return function(_, name)
+    local method = methods[name]
+    if method ~= nil or optional[name] then return method end
+    check.fail("%s", check.unknown(what, tostring(name), check.sorted_keys(methods)))
+  end
+end
+
 return check

@@ -6,7 +6,8 @@ local check = require "mcl.check"
 local job = {}
 
 local Job = {}
-Job.__index = Job
+local unset = { source = true, snapshots = true, write = true, dry = true, pending = true }
+Job.__index = check.index(Job, "method of a job", unset)
 Job.__name = "mcl.job"
 
 local PARTS = { train = "fit", fit = "fit", calibrate = "calibrate", choose = "choose" }
@@ -64,7 +65,13 @@ end
 
 --- A line on stderr, with --quiet none: job:log("density %.2f", 0.1).
 function Job:log(format, ...)
-  if self.write then self.write(select("#", ...) > 0 and format:format(...) or tostring(format)) end
+  local text = tostring(format)
+  if select("#", ...) > 0 then
+    local ok, result = pcall(string.format, text, ...)
+    if not ok then check.fail("job:log: %s", result) end
+    text = result
+  end
+  if self.write then self.write(text) end
 end
 
 --- Shows how far the recipe's own loop is.

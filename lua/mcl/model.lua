@@ -6,7 +6,7 @@ local select_layers = require "mcl.select"
 local model = {}
 
 local Model = {}
-Model.__index = Model
+Model.__index = check.index(Model, "method of a model", { hooks = true, calibration_data = true })
 Model.__name = "mcl.model"
 
 function model.is(value)
@@ -30,6 +30,8 @@ end
 local Layer = {}
 Layer.__name = "mcl.layer"
 
+local FIELDS = {} -- the key of what does not change, out of the way of assignments
+
 -- Values and representations are asked for when they are read: they change as the model does.
 local computed = {
   weight = function(layer) return layer.model.core:values(layer.index) end,
@@ -48,18 +50,23 @@ local plain = {
 
 function Layer.__index(layer, key)
   if computed[key] then return computed[key](layer) end
-  if key == "bias_index" then return nil end
+  local value = rawget(layer, FIELDS)[key]
+  if value ~= nil or key == "bias_index" then return value end
   check.fail("layer: %s", check.unknown("field", tostring(key), plain))
 end
 
 function Layer.__newindex(layer, key, value)
-  if key == "weight" then
-    layer.model.core:set_values(layer.index, value)
-  elseif key == "bias" and layer.bias_index then
-    layer.model.core:set_values(layer.bias_index, value)
-  else
-    check.fail("layer: %s cannot be set; weight and bias can", tostring(key))
+  local index = key == "weight" and layer.index or key == "bias" and layer.bias_index
+  if not index then check.fail("layer: %s cannot be set; weight and bias can", tostring(key)) end
+  local what = ("layer %s: %s"):format(layer.name, key)
+  local kind = core.type(value)
+  if kind == "expression" then
+    value = value:eval()
+  elseif kind ~= "tensor" then
+    check.fail("%s: a tensor or an expression is wanted, got %s", what, kind)
   end
+  value:check_finite(what)
+  layer.model.core:set_values(index, value)
 end
 
 function Layer.__tostring(layer)
@@ -77,11 +84,11 @@ function Model:layers()
     if node.weight and not seen[node.weight] then
       seen[node.weight] = true -- a weight that two nodes share is one layer, the first's
       local weight = weights[node.weight]
-      list[#list + 1] = setmetatable({
+      list[#list + 1] = setmetatable({ [FIELDS] = {
         model = self, name = node.name, op = node.op, kind = node.op, index = node.weight, bias_index = node.bias,
         weight_name = weight.name, shape = weight.shape, count = weight.count, multiply_adds = node.multiply_adds,
         output_shape = node.shape, attributes = node.attributes,
-      }, Layer)
+      } }, Layer)
     end
   end
   return list
@@ -237,6 +244,10 @@ function Model:fit(options)
   end
   if type(options.schedule) == "table" then
     check.keys(options.schedule, { 1, "name", "step_factor", "step_epochs", "final_factor", "warmup" }, "fit: schedule")
+  end
+  if options.validation and core.type(options.validation) ~= "dataset" then
+    check.fail("fit: validation: a dataset such as job.data.choose is wanted, or false; got %s",
+      core.type(options.validation))
   end
   if options.augment ~= nil then check.keys(options.augment, { "shift", "flip", "rotate", "scale" }, "fit: augment") end
   local within = options.within and check.number(options.within, "fit: within", { 1, 2 ^ 53 })

@@ -147,6 +147,21 @@ return mcl.recipe {
 LUA
 refuses 1 "nan" ./nan.lua net.bin -o x.mcl
 
+# line LINE TEXT: a recipe with this line in its run, its fourth, is refused there with TEXT
+line() {
+  printf 'local mcl = require "mcl"\nreturn mcl.recipe { about = "wrong", run = function(model, opt, job)\n' >wrong.lua
+  printf '  local layer = model:layers()[1]\n  %s\nend }\n' "$1" >>wrong.lua
+  refuses 1 "wrong.lua:4: " ./wrong.lua net.bin -o x.mcl
+  grep -qF -- "$2" err || fail "$1: does not say \"$2\""
+}
+line 'model:comress(mcl.share { bits = 4 })' 'did you mean "compress"'
+line 'job:stp "pruned"' 'did you mean "step"'
+line 'layer.name = "other"' 'name cannot be set'
+line 'layer.weight = 3' 'layer fc1: weight'
+line 'layer.weight = layer.weight / 0' 'layer fc1: weight'
+line 'job:log("%d", 1.5)' 'job:log'
+line 'job:calibrate "gram"' 'give --data'
+
 # ---- The file that was there is untouched ----
 refuses 1 "selector.lua:5" ./selector.lua net.bin -o net.mcl
 cmp -s net.mcl good.mcl || fail "a failed run changed the output"
