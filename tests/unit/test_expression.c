@@ -1,33 +1,9 @@
 /* Expressions: operations against values made by NumPy and PyTorch, broadcasting against index arithmetic, equal bits
  * from every instruction set and any number of threads, text. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include "unit/tensor_fixture.h"
 
-#include <cmocka.h>
-#include <math.h>
-#include <string.h>
-
-#include "base/random.h"
-#include "tensor/expression.h"
 #include "tensor/kernels/elementwise.h"
 #include "tensor/program.h"
-
-static mcl_context *ctx;
-
-static int set_up(void **state) {
-  (void)state;
-  return mcl_context_new(&(mcl_options){.threads = 2}, &ctx) != MCL_OK;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  mcl_context_free(ctx);
-  return 0;
-}
-
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
-#define OK(call) assert_int_equal((call), MCL_OK)
 
 /* ---- Building ---- */
 
@@ -37,26 +13,6 @@ static mcl_tensor *tensor_of(mcl_shape shape, uint64_t seed) {
   mcl_random random = mcl_random_at(seed, 1);
   for (int64_t i = 0; i < t->count; i++) mcl_tensor_f32(t)[i] = mcl_random_normal(&random);
   return t;
-}
-
-static mcl_expression *leaf(mcl_tensor *t) {
-  mcl_expression *e;
-  OK(mcl_expression_tensor(t, &e));
-  return e;
-}
-
-static mcl_expression *scalar(double value) {
-  mcl_expression *e;
-  OK(mcl_expression_scalar(ctx, value, &e));
-  return e;
-}
-
-/* Takes over its arguments. */
-static mcl_expression *apply(mcl_elementwise op, mcl_expression *a, mcl_expression *b, mcl_expression *c) {
-  mcl_expression *e, *args[3] = {a, b, c};
-  OK(mcl_expression_apply(ctx, op, args, &e));
-  for (int i = 0; i < 3; i++) mcl_expression_release(args[i]);
-  return e;
 }
 
 static mcl_tensor *value_of(mcl_expression *e) {
@@ -121,7 +77,7 @@ static const struct {
 };
 
 /* Equal, or at most one unit of the last place apart. */
-static void assert_close(float got, float expected) {
+static void assert_within_a_unit(float got, float expected) {
   if (isnan(expected)) {
     assert_true(isnan(got));
   } else if (isinf(expected)) {
@@ -139,12 +95,12 @@ static void operations_give_numpys_values(void **state) {
   OK(mcl_tensor_wrap(ctx, MCL_F32, mcl_shape_1(8), (void *)(uintptr_t)ys, &y));
   for (size_t k = 0; k < COUNT(unary); k++) {
     mcl_tensor *out = value_of(apply(unary[k].op, leaf(x), NULL, NULL));
-    for (int i = 0; i < 8; i++) assert_close(mcl_tensor_f32(out)[i], unary[k].expected[i]);
+    for (int i = 0; i < 8; i++) assert_within_a_unit(mcl_tensor_f32(out)[i], unary[k].expected[i]);
     mcl_tensor_release(out);
   }
   for (size_t k = 0; k < COUNT(binary); k++) {
     mcl_tensor *out = value_of(apply(binary[k].op, leaf(x), leaf(y), NULL));
-    for (int i = 0; i < 8; i++) assert_close(mcl_tensor_f32(out)[i], binary[k].expected[i]);
+    for (int i = 0; i < 8; i++) assert_within_a_unit(mcl_tensor_f32(out)[i], binary[k].expected[i]);
     mcl_tensor_release(out);
   }
   mcl_tensor *out = value_of(apply(MCL_E_WHERE, apply(MCL_E_GT, leaf(x), scalar(0), NULL), leaf(x), scalar(9)));
@@ -172,7 +128,7 @@ static void transcendental_functions_are_within_a_unit_of_the_last_place(void **
     }
     for (size_t k = 0; k < COUNT(functions); k++) {
       kernels->apply[functions[k].op](y, (const float *const[]){x}, 1024);
-      for (int i = 0; i < 1024; i++) assert_close(y[i], (float)functions[k].function((double)x[i]));
+      for (int i = 0; i < 1024; i++) assert_within_a_unit(y[i], (float)functions[k].function((double)x[i]));
     }
   }
 }
@@ -186,7 +142,7 @@ static void powers_have_cs_special_cases(void **state) {
     for (size_t j = 0; j < COUNT(values); j++) {
       float got, expected = (float)pow((double)values[i], (double)values[j]);
       kernels->apply[MCL_E_POW](&got, (const float *const[]){&values[i], &values[j]}, 1);
-      assert_close(got, expected);
+      assert_within_a_unit(got, expected);
       if (expected == 0) assert_int_equal(signbit(got) != 0, signbit(expected) != 0);
     }
 }

@@ -1,45 +1,8 @@
 /* Gradients of expressions: every operation against finite differences, broadcast operands among them; corners as
  * PyTorch has them. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include "unit/tensor_fixture.h"
 
-#include <cmocka.h>
-#include <math.h>
-#include <string.h>
-
-#include "base/random.h"
-#include "tensor/expression.h"
 #include "tensor/program.h"
-
-static mcl_context *ctx;
-
-static int set_up(void **state) {
-  (void)state;
-  return mcl_context_new(&(mcl_options){.threads = 2}, &ctx) != MCL_OK;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  mcl_context_free(ctx);
-  return 0;
-}
-
-#define OK(call) assert_int_equal((call), MCL_OK)
-
-static mcl_expression *leaf(mcl_tensor *t) {
-  mcl_expression *e;
-  OK(mcl_expression_tensor(t, &e));
-  return e;
-}
-
-/* Takes over its arguments. */
-static mcl_expression *apply(mcl_elementwise op, mcl_expression *a, mcl_expression *b, mcl_expression *c) {
-  mcl_expression *e, *args[3] = {a, b, c};
-  OK(mcl_expression_apply(ctx, op, args, &e));
-  for (int i = 0; i < 3; i++) mcl_expression_release(args[i]);
-  return e;
-}
 
 static mcl_tensor *tensor_of(mcl_shape shape, uint64_t seed, float low, float high) {
   mcl_tensor *t;

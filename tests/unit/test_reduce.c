@@ -1,30 +1,7 @@
 /* Reductions: against plain loops in double, along every axis of many shapes, the same bits from any number of threads. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include "unit/tensor_fixture.h"
 
-#include <cmocka.h>
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
-
-#include "base/random.h"
-#include "tensor/expression.h"
-
-static mcl_context *ctx;
-
-static int set_up(void **state) {
-  (void)state;
-  return mcl_context_new(&(mcl_options){.threads = 2}, &ctx) != MCL_OK;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  mcl_context_free(ctx);
-  return 0;
-}
-
-#define OK(call) assert_int_equal((call), MCL_OK)
 
 static mcl_tensor *tensor_of(mcl_shape shape) {
   mcl_tensor *t;
@@ -38,15 +15,7 @@ static mcl_tensor *tensor_of(mcl_shape shape) {
 }
 
 /* e = t + 0: read through a program, not by its bytes */
-static mcl_expression *expression_of(mcl_tensor *t) {
-  mcl_expression *leaf, *zero, *sum;
-  OK(mcl_expression_tensor(t, &leaf));
-  OK(mcl_expression_scalar(ctx, 0, &zero));
-  OK(mcl_expression_apply(ctx, MCL_E_ADD, (mcl_expression *const[]){leaf, zero}, &sum));
-  mcl_expression_release(leaf);
-  mcl_expression_release(zero);
-  return sum;
-}
+static mcl_expression *expression_of(mcl_tensor *t) { return apply(MCL_E_ADD, leaf(t), scalar(0), NULL); }
 
 static double gather(mcl_reduction kind, double so_far, double x, bool first) {
   switch (kind) {

@@ -1,28 +1,5 @@
 /* Tensors: conversions against values made by NumPy and PyTorch, shapes, views, permutation, checks. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-
-#include <cmocka.h>
-#include <math.h>
-#include <string.h>
-
-#include "tensor/tensor.h"
-
-static mcl_context *ctx;
-
-static int set_up(void **state) {
-  (void)state;
-  return mcl_context_new(&(mcl_options){.threads = 2}, &ctx) != MCL_OK;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  mcl_context_free(ctx);
-  return 0;
-}
-
-#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+#include "unit/tensor_fixture.h"
 
 static const float samples[] = {0.0f,           -0.0f,       1.0f,     65504.0f, 65519.9f,       65520.0f,
                                 6.1e-5f,        5.96e-8f,    2.98e-8f, 2.99e-8f, -1.0009765625f, 1.00048828125f,

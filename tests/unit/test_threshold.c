@@ -1,31 +1,9 @@
 /* Thresholds, quantiles and masks: against sorting, on values of every kind of distribution, and with ties. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
+#include "unit/tensor_fixture.h"
 
-#include <cmocka.h>
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "base/random.h"
-#include "tensor/expression.h"
 #include "tensor/kernels/select.h"
-
-static mcl_context *ctx;
-
-static int set_up(void **state) {
-  (void)state;
-  return mcl_context_new(&(mcl_options){.threads = 2}, &ctx) != MCL_OK;
-}
-
-static int tear_down(void **state) {
-  (void)state;
-  mcl_context_free(ctx);
-  return 0;
-}
-
-#define OK(call) assert_int_equal((call), MCL_OK)
 
 /* Kinds of values: the sample and its band do well on some, and must not matter on any. */
 typedef enum kind { NORMAL, FEW_VALUES, MOSTLY_ZERO, ROWS_OF_DIFFERENT_SCALE, ONE_ROW_HAS_ALL, ALL_EQUAL, KINDS } kind;
@@ -60,12 +38,6 @@ static mcl_tensor *tensor_of(kind what, mcl_shape shape) {
     }
   }
   return t;
-}
-
-static mcl_expression *leaf(mcl_tensor *t) {
-  mcl_expression *e;
-  OK(mcl_expression_tensor(t, &e));
-  return e;
 }
 
 static int descending(const void *a, const void *b) {
