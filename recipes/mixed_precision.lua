@@ -10,7 +10,7 @@ local mcl = require "mcl"
 local function widths(opt)
   local list = {}
   for i, bits in ipairs(opt.bits) do
-    list[i] = mcl.quantize { bits = math.tointeger(bits), group = opt.group }
+    list[i] = mcl.quantize { bits = bits, group = opt.group }
   end
   return list
 end

@@ -62,6 +62,7 @@ refuses 1 "npz:…" eval net.mcl --data npz:
 refuses 1 "images:folder.mcl" eval net.mcl --data images:folder.mcl
 refuses 1 "give --data" mixed_precision net.bin -o x.mcl
 refuses 1 "give --data" rank_search net.bin -o x.mcl --dry-run
+refuses 1 "a whole number is wanted, got 2.5" mixed_precision net.bin --dry-run --set bits=2.5
 
 # data FILE X Y: a Lua file of two examples of 784 values, X, and two labels, Y
 data() {
