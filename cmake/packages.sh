@@ -3,8 +3,8 @@
 set -eu
 build="gcc libc6-dev cmake ninja-build pkg-config liblua5.4-dev lua5.4 libopenblas-serial-dev liblapacke-dev libzstd-dev
   libxxhash-dev zlib1g-dev libzip-dev libjansson-dev lua-argparse dataset-fashion-mnist libcmocka-dev"
-tests="lua-busted lua-check clang clang-format libclang-rt-14-dev python3 zstd"
-bench="python3-venv npm git"
+tests="git lua-busted lua-check clang clang-format libclang-rt-14-dev python3 zstd"
+bench="python3-venv npm"
 
 wanted=""
 for set in "$@"; do
