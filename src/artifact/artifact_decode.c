@@ -2,7 +2,7 @@
  * memory that has the form of raw streams; when the last is there, the representation is read from those. What a call does
  * beyond its time is at most one such step, and the joining of a weight, which runs at the speed of memory. */
 #include "artifact/container.h"
-#include "base/context_private.h"
+#include "base/context.h"
 
 #define HASH_STEP ((size_t)1 << 20) /* bytes */
 #define HEAD 64                     /* keeps elements aligned; its last byte is the coder, raw */

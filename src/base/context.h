@@ -44,6 +44,8 @@ void mcl_cancel_shield(mcl_context *ctx, bool on);
 void mcl_log(mcl_context *ctx, mcl_log_level level, const char *format, ...) MCL_PRINTF(3, 4);
 void mcl_progress(mcl_context *ctx, const char *task, double done, double total, const char *unit);
 
+uint64_t mcl_now_us(void); /* monotonic */
+
 uint64_t mcl_context_seed(const mcl_context *ctx);
 void mcl_context_set_seed(mcl_context *ctx, uint64_t seed);
 

@@ -33,7 +33,6 @@ void *mcl_context_slot(mcl_context *ctx, mcl_slot slot); /* NULL until set */
 /* release may be NULL; it is called by mcl_context_free, last slot first. */
 void mcl_context_set_slot(mcl_context *ctx, mcl_slot slot, void *value, void (*release)(mcl_context *ctx, void *value));
 
-uint64_t mcl_now_us(void);            /* monotonic */
 void mcl_pool_free(mcl_context *ctx); /* ends the threads */
 
 #endif

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "base/context_private.h"
+#include "base/context.h"
 #include "train/task.h"
 
 #define BATCH 100

@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "base/context_private.h"
+#include "base/context.h"
 #include "base/random.h"
 #include "tensor/matmul.h"
 #include "train/augment.h"

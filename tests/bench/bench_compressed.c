@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/context_private.h"
+#include "base/context.h"
 #include "base/random.h"
 #include "graph/graph.h"
 #include "repr/fit.h"
