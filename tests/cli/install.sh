@@ -29,7 +29,7 @@ add_executable(host HOST)
 target_link_libraries(host PRIVATE mcl::mcl)
 CMAKE
 sed -i "s|CLASSIFY|$source/examples/classify.c|; s|HOST|$source/examples/host.c|" "$work/client/CMakeLists.txt"
-cmake -S "$work/client" -B "$work/client/build" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
+cmake -G Ninja -S "$work/client" -B "$work/client/build" -DCMAKE_PREFIX_PATH="$work/prefix" >/dev/null
 cmake --build "$work/client/build" >/dev/null
 test -x "$work/client/build/host" && test -x "$work/client/build/classify"
 
@@ -37,6 +37,6 @@ test -x "$work/client/build/host" && test -x "$work/client/build/classify"
 LUA_CPATH="$(dirname "$(find "$work/prefix" -name mcl.so)")/?.so;;" lua5.4 -e 'local mcl = require "mcl"; print(mcl.version)'
 
 # The runtime builds alone, with no engine library at hand
-cmake -S "$source" -B "$work/runtime" -DMCL_RUNTIME_ONLY=ON -DMCL_WITH_ZSTD=OFF -DCMAKE_BUILD_TYPE=Release >/dev/null
+cmake -G Ninja -S "$source" -B "$work/runtime" -DMCL_RUNTIME_ONLY=ON -DMCL_WITH_ZSTD=OFF -DCMAKE_BUILD_TYPE=Release >/dev/null
 cmake --build "$work/runtime" -j2 >/dev/null
 cc "$source/examples/classify.c" -I"$source/include" "$work/runtime/libmcl_runtime.a" -lm -lpthread -o "$work/alone"
