@@ -129,6 +129,8 @@ mcl_status mcl_model_open(mcl_context *ctx, const char *path, mcl_model **out);
 mcl_status mcl_model_open_memory(mcl_context *ctx, const void *data, size_t size_bytes, mcl_model **out);
 void mcl_model_free(mcl_model *model); /* NULL is fine */
 
+/* Inputs and outputs are numbered from 0; of a number that there is not, the name is NULL, the shape a scalar's and the
+ * memory NULL. A file of weights alone has none. */
 int mcl_model_inputs(const mcl_model *model);
 int mcl_model_outputs(const mcl_model *model);
 const char *mcl_model_input_name(const mcl_model *model, int index);

@@ -294,6 +294,9 @@ end
 --- Examples take the shape of the model's only input; labels must be among its classes.
 function Data:suit(model)
   local inputs, outputs = model.core:inputs(), model.core:outputs()
+  if #outputs == 0 then
+    error(("%s: holds weights and no graph, so data cannot run through it; leave --data out"):format(model.name), 0)
+  end
   if #inputs == 1 then self:reshape { table.unpack(inputs[1].shape, 2) } end
   self.classes = #outputs[1].shape == 2 and outputs[1].shape[2] or nil
 end

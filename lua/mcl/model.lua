@@ -76,11 +76,20 @@ end
 
 --- The layers: nodes with a weight, in running order. A layer has name, op, kind (for "@kind" selectors), weight (a
 -- tensor, a copy; assigning sets it), bias (or nil), weight_name, shape, count, index, multiply_adds, output_shape,
--- attributes, representation, density.
+-- attributes, representation, density. A file of weights alone has no graph: there each matrix is a layer "@weight".
 function Model:layers()
-  local weights = self.core:weights(true)
+  local weights, nodes = self.core:weights(true), self.core:nodes()
   local list, seen = {}, {}
-  for _, node in ipairs(self.core:nodes()) do
+  for index, weight in ipairs(#nodes == 0 and weights or {}) do
+    if #weight.shape >= 2 then
+      list[#list + 1] = setmetatable({ [FIELDS] = {
+        model = self, name = (weight.name:gsub("%.weight$", "")), op = "weight", kind = "weight", index = index,
+        weight_name = weight.name, shape = weight.shape, count = weight.count, multiply_adds = weight.count,
+        output_shape = {}, attributes = {},
+      } }, Layer)
+    end
+  end
+  for _, node in ipairs(nodes) do
     if node.weight and not seen[node.weight] then
       seen[node.weight] = true -- a weight that two nodes share is one layer, the first's
       local weight = weights[node.weight]

@@ -19,9 +19,9 @@ const mcl_format mcl_formats[] = {
     {"mcl artifact", "mcl", mcl_model_open, save_container},
     {"mcl container of dense weights", "bin", mcl_model_open, save_dense_container},
     {"ONNX", "onnx", mcl_onnx_load_model, mcl_onnx_save_model},
-    {"a NumPy archive of weights", "npz", NULL, mcl_npz_save_model},
-    {"safetensors", "safetensors", NULL, mcl_safetensors_save_model},
-    {"GGUF", "gguf", NULL, mcl_gguf_save_model},
+    {"a NumPy archive of weights", "npz", mcl_npz_load_model, mcl_npz_save_model},
+    {"safetensors", "safetensors", mcl_safetensors_load_model, mcl_safetensors_save_model},
+    {"GGUF", "gguf", mcl_gguf_load_model, mcl_gguf_save_model},
     {"a C header", "h", NULL, mcl_header_save_model},
 };
 const int mcl_format_count = sizeof mcl_formats / sizeof *mcl_formats;
@@ -61,7 +61,7 @@ mcl_status mcl_load_model(mcl_context *ctx, const char *path, mcl_model **out) {
   MCL_TRY(mcl_format_of_path(ctx, path, &format));
   if (!format->load_model)
     return mcl_fail(ctx, MCL_ERROR_UNSUPPORTED,
-                    "%s: %s holds no graph to be opened; give a .mcl, .bin or .onnx, or an architecture in .lua", path,
+                    "%s: %s is only written; give a .mcl, .bin or .onnx, or an architecture in .lua", path,
                     format->name);
   return format->load_model(ctx, path, out);
 }

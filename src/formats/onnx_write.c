@@ -223,6 +223,9 @@ mcl_status mcl_onnx_save_model(mcl_model *model, const char *path, int zstd_leve
   if (zstd_level)
     return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "%s: an ONNX file has no zstd wrap; leave zstd out, or save a .mcl",
                     path);
+  if (!model->node_count)
+    return mcl_fail(model->ctx, MCL_ERROR_UNSUPPORTED,
+                    "%s: a model that has no graph cannot be ONNX; save a .safetensors, .gguf or .npz", path);
   MCL_TRY(mcl_file_writer_open(model->ctx, path, &to.file));
   mcl_status status = write_model(model, path, &to);
   if (!status) return mcl_file_commit(to.file);

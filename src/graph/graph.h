@@ -136,6 +136,7 @@ mcl_status mcl_model_add_coded_weight(mcl_model *model, const char *name, mcl_sh
 mcl_status mcl_model_add_node(mcl_model *model, const mcl_op *op, const char *name, const mcl_attribute *attributes,
                               int inputs, const int *input, int *value);
 mcl_status mcl_model_add_output(mcl_model *model, int value);
+mcl_status mcl_model_check_runs(mcl_model *model);                  /* MCL_ERROR_UNSUPPORTED where it has no outputs */
 int mcl_model_find_value(const mcl_model *model, const char *name); /* -1: none */
 int mcl_model_find_weight(const mcl_model *model, const char *name);
 /* The first node that has the weight as an input, and which input; -1: none uses it. `input` may be NULL. */

@@ -367,13 +367,31 @@ mcl_status mcl_model_copy(mcl_model *model, mcl_model **out) {
 int mcl_model_inputs(const mcl_model *model) { return model->input_count; }
 int mcl_model_outputs(const mcl_model *model) { return model->output_count; }
 
-const char *mcl_model_input_name(const mcl_model *model, int index) { return model->values[model->inputs[index]].name; }
-const char *mcl_model_output_name(const mcl_model *model, int index) {
-  return model->values[model->outputs[index]].name;
+/* NULL where there is no such value: an index comes from a host, and a file may have none. */
+static const mcl_value *value_at(const mcl_model *model, const int *list, int count, int index) {
+  return index >= 0 && index < count ? &model->values[list[index]] : NULL;
 }
-mcl_shape mcl_model_input_shape(const mcl_model *model, int index) { return model->values[model->inputs[index]].shape; }
+
+static const char *name_of(const mcl_value *value) { return value ? value->name : NULL; }
+static mcl_shape shape_of(const mcl_value *value) { return value ? value->shape : (mcl_shape){0}; }
+
+const char *mcl_model_input_name(const mcl_model *model, int index) {
+  return name_of(value_at(model, model->inputs, model->input_count, index));
+}
+const char *mcl_model_output_name(const mcl_model *model, int index) {
+  return name_of(value_at(model, model->outputs, model->output_count, index));
+}
+mcl_shape mcl_model_input_shape(const mcl_model *model, int index) {
+  return shape_of(value_at(model, model->inputs, model->input_count, index));
+}
 mcl_shape mcl_model_output_shape(const mcl_model *model, int index) {
-  return model->values[model->outputs[index]].shape;
+  return shape_of(value_at(model, model->outputs, model->output_count, index));
+}
+
+mcl_status mcl_model_check_runs(mcl_model *model) {
+  if (model->output_count) return MCL_OK;
+  return mcl_fail(model->ctx, MCL_ERROR_UNSUPPORTED, "%s: holds weights and no graph, so it cannot be run",
+                  model->name);
 }
 
 int64_t mcl_model_parameters(const mcl_model *model) {

@@ -230,6 +230,7 @@ static mcl_status prepare(mcl_session *session) {
 mcl_status mcl_session_new(mcl_model *model, int64_t batch, mcl_session **out) {
   *out = NULL;
   mcl_session *session;
+  MCL_TRY(mcl_model_check_runs(model));
   MCL_TRY(mcl_alloc_zero(model->ctx, sizeof *session, &session));
   session->model = model;
   session->ctx = model->ctx;
@@ -258,10 +259,12 @@ void mcl_session_free(mcl_session *session) {
 }
 
 float *mcl_session_input(mcl_session *session, int index) {
+  if (index < 0 || index >= session->model->input_count) return NULL;
   return session->operands[session->model->inputs[index]].data;
 }
 
 const float *mcl_session_output(mcl_session *session, int index) {
+  if (index < 0 || index >= session->model->output_count) return NULL;
   return session->operands[session->model->outputs[index]].data;
 }
 

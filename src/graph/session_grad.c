@@ -172,6 +172,7 @@ done:
 static mcl_status session_new(mcl_model *model, int64_t batch, bool wants_inputs, mcl_training_session **out) {
   *out = NULL;
   mcl_training_session *s;
+  MCL_TRY(mcl_model_check_runs(model));
   MCL_TRY(mcl_alloc_zero(model->ctx, sizeof *s, &s));
   s->model = model;
   s->ctx = model->ctx;

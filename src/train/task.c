@@ -12,7 +12,8 @@ static mcl_status row_width(mcl_context *ctx, mcl_shape shape, int64_t *out) {
 static mcl_status check_widths(mcl_model *model, mcl_dataset *data, mcl_task *task) {
   mcl_context *ctx = data->ctx;
   char wanted[192], given[192];
-  if (model->input_count != 1 || model->output_count < 1)
+  MCL_TRY(mcl_model_check_runs(model));
+  if (model->input_count != 1)
     return mcl_fail(ctx, MCL_ERROR_UNSUPPORTED, "%s: data feed one input, and the model has %d; run it from a program",
                     model->name, model->input_count);
   mcl_shape input = mcl_model_input_shape(model, 0), output = mcl_model_output_shape(model, 0);

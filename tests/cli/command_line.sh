@@ -43,7 +43,17 @@ works "" convert net.onnx again.mcl
 works "" convert net.mcl net.gguf
 [ "$(head -c 4 net.gguf)" = GGUF ] || fail "net.gguf does not begin as GGUF"
 [ "$(stat -c %s net.gguf)" -gt 1066440 ] || fail "net.gguf is smaller than its weights"
-refuses 1 "holds no graph" convert net.gguf again.bin
+# Files of weights alone: compressed, compared, written; what would have to run says why it cannot
+works "" convert net.mcl net.safetensors
+for weights in net.gguf net.safetensors; do
+  works "" magnitude "$weights" --set density=0.1 -o weights.mcl --quiet
+  works "" verify weights.mcl
+  works "" diff "$weights" net.mcl
+  refuses 1 "no graph" eval "$weights" --data fashion-mnist
+  refuses 1 "no graph" infer "$weights" --input x.npy --output y.npy
+  refuses 1 "no graph" convert "$weights" weights.onnx
+  refuses 1 "no graph" deep_compression "$weights" --data fashion-mnist -o x.mcl
+done
 works "" diff net.mcl back.bin
 works "" diff net.mcl again.mcl
 

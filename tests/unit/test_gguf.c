@@ -397,15 +397,42 @@ static void what_gguf_cannot_hold_is_refused_and_nothing_is_written(void **state
   const int64_t five[5] = {1, 1, 2, 1, 1};
   const char *const names[] = {"cube", "a.name.that.is.just.one.byte.too.long.0123456789.0123456789.0123"};
   const mcl_shape shapes[] = {mcl_shape_of(5, five), mcl_shape_1(2)};
-  mcl_model *cube = model_of(ctx, 1, names, shapes), *named = model_of(ctx, 1, names + 1, shapes + 1), *none;
+  mcl_model *cube = model_of(ctx, 1, names, shapes), *named = model_of(ctx, 1, names + 1, shapes + 1);
   assert_int_equal(strlen(names[1]), 64);
   assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "weight \"cube\" has 5 dimensions", mcl_save_model(cube, "no.gguf", 0));
   assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "has 64 bytes and GGUF's at most 63", mcl_save_model(named, "no.gguf", 0));
   assert_fails(ctx, MCL_ERROR_ARGUMENT, "has no zstd wrap", mcl_save_model(cube, "no.gguf", 3));
   assert_int_not_equal(access("no.gguf", F_OK), 0);
-  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "GGUF holds no graph to be opened", mcl_load_model(ctx, GGMLS_FILE, &none));
   mcl_model_free(cube);
   mcl_model_free(named);
+}
+
+static void a_file_of_weights_opens_as_a_model_without_a_graph(void **state) {
+  mcl_context *ctx = *state;
+  mcl_named_tensor *list;
+  mcl_model *model;
+  mcl_tensor *values;
+  int count;
+  assert_ok(ctx, mcl_gguf_load(ctx, GGMLS_FILE, &list, &count));
+  assert_ok(ctx, mcl_load_model(ctx, GGMLS_FILE, &model));
+  assert_int_equal(model->weight_count, count);
+  assert_int_equal(model->node_count, 0);
+  for (int i = 0; i < count; i++) {
+    assert_string_equal(model->weights[i].name, list[i].name);
+    assert_ok(ctx, mcl_weight_values(model, i, &values));
+    if (list[i].tensor->dtype == MCL_F32)
+      assert_memory_equal(values->data, list[i].tensor->data, (size_t)values->count * 4);
+  }
+  mcl_session *session;
+  mcl_training_session *training;
+  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "no graph", mcl_session_new(model, 1, &session));
+  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "no graph", mcl_training_session_new(model, 1, &training));
+  assert_null(mcl_model_input_name(model, 0));
+  assert_int_equal(mcl_model_output_shape(model, 0).rank, 0);
+  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "has no graph", mcl_save_model(model, "no.onnx", 0));
+  assert_int_not_equal(access("no.onnx", F_OK), 0);
+  mcl_model_free(model);
+  mcl_tensor_list_free(ctx, list, count);
 }
 
 int main(void) {
@@ -422,6 +449,7 @@ int main(void) {
       array_test(what_is_saved_is_read_back_by_mapping),
       array_test(the_bytes_of_a_small_file_are_these),
       array_test(what_gguf_cannot_hold_is_refused_and_nothing_is_written),
+      array_test(a_file_of_weights_opens_as_a_model_without_a_graph),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,7 @@ return function(arguments)
   local args = common.parse(parser, arguments)
 
   local model = common.model(args.model)
+  if #model.core:outputs() == 0 then error(args.model .. ": holds weights and no graph, so it cannot be run", 0) end
   local inputs, input_names = bind("--input", args.input, model.core:inputs())
   local outputs, output_names = bind("--output", args.output, model.core:outputs())
   local values = {}

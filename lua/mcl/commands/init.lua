@@ -15,8 +15,9 @@ local rows = {
 }
 
 local NOTES = [[
-MODEL is .onnx, .mcl, .bin or an architecture in .lua. SPEC is fashion-mnist, mnist:DIR, idx:DIR, npz:FILE or a Lua
-file. Results go to stdout, progress and logs to stderr. Exit: 0 done, 1 the work failed, 2 wrong usage.
+MODEL is .onnx, .mcl, .bin, weights alone in .safetensors, .gguf or .npz, or an architecture in .lua. SPEC is
+fashion-mnist, mnist:DIR, idx:DIR, npz:FILE or a Lua file. Results go to stdout, progress and logs to stderr. Exit: 0
+done, 1 the work failed, 2 wrong usage.
 
 examples:
   mcl train examples/models/lenet5.lua --data fashion-mnist -o lenet5.bin
