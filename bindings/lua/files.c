@@ -163,12 +163,14 @@ static int verify(lua_State *L) {
   return 0;
 }
 
-/* format_of(path) -> what the extension stands for among formats that hold models or weights; an error if nothing */
+/* format_of(path) -> what the extension stands for among formats that hold models or weights, and whether that is a container of
+ * mcl's own; an error if nothing */
 static int format_of(lua_State *L) {
   const mcl_format *format;
   mcl_lua_check(L, mcl_format_of_path(mcl_lua_ctx(L), mcl_lua_string(L, 1, "path"), &format));
   lua_pushstring(L, format->name);
-  return 1;
+  lua_pushboolean(L, format->is_container);
+  return 2;
 }
 
 /* ---- Plain files ---- */

@@ -16,13 +16,13 @@ static mcl_status save_dense_container(mcl_model *model, const char *path, int z
 }
 
 const mcl_format mcl_formats[] = {
-    {"mcl artifact", "mcl", mcl_model_open, save_container},
-    {"mcl container of dense weights", "bin", mcl_model_open, save_dense_container},
-    {"ONNX", "onnx", mcl_onnx_load_model, mcl_onnx_save_model},
-    {"a NumPy archive of weights", "npz", mcl_npz_load_model, mcl_npz_save_model},
-    {"safetensors", "safetensors", mcl_safetensors_load_model, mcl_safetensors_save_model},
-    {"GGUF", "gguf", mcl_gguf_load_model, mcl_gguf_save_model},
-    {"a C header", "h", NULL, mcl_header_save_model},
+    {"mcl artifact", "mcl", mcl_model_open, save_container, true},
+    {"mcl container of dense weights", "bin", mcl_model_open, save_dense_container, true},
+    {"ONNX", "onnx", mcl_onnx_load_model, mcl_onnx_save_model, false},
+    {"a NumPy archive of weights", "npz", mcl_npz_load_model, mcl_npz_save_model, false},
+    {"safetensors", "safetensors", mcl_safetensors_load_model, mcl_safetensors_save_model, false},
+    {"GGUF", "gguf", mcl_gguf_load_model, mcl_gguf_save_model, false},
+    {"a C header", "h", NULL, mcl_header_save_model, false},
 };
 const int mcl_format_count = sizeof mcl_formats / sizeof *mcl_formats;
 

@@ -9,6 +9,7 @@ typedef struct mcl_format {
   const char *extensions; /* "onnx", "mcl bin": by which a path is known */
   mcl_status (*load_model)(mcl_context *ctx, const char *path, mcl_model **out); /* NULL: not a model format */
   mcl_status (*save_model)(mcl_model *model, const char *path, int zstd_level);  /* NULL: read only */
+  bool is_container; /* the project's own: its directory can be read alone (mcl_artifact_inspect) */
 } mcl_format;
 
 extern const mcl_format mcl_formats[];

@@ -45,7 +45,9 @@ works "" convert net.mcl net.gguf
 [ "$(stat -c %s net.gguf)" -gt 1066440 ] || fail "net.gguf is smaller than its weights"
 # Files of weights alone: compressed, compared, written; what would have to run says why it cannot
 works "" convert net.mcl net.safetensors
-for weights in net.gguf net.safetensors; do
+works "" convert net.mcl net.npz
+for weights in net.gguf net.safetensors net.npz; do
+  works "dense 1,066,440" inspect "$weights"
   works "" magnitude "$weights" --set density=0.1 -o weights.mcl --quiet
   works "" verify weights.mcl
   works "" diff "$weights" net.mcl

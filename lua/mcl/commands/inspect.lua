@@ -25,6 +25,13 @@ local function of_model(path)
   return { bytes = bytes, dense_bytes = dense, ratio = dense / bytes, layers = layers }
 end
 
+-- By the table of formats; a name that it does not know may still be a container's.
+local function is_container(path)
+  if path:match "%.lua$" then return false end
+  local known, _, own = pcall(core.format_of, path)
+  return not known or own
+end
+
 local function show(info)
   local rows = { { "weight", "op", "shape", "representation", "kept", "bits", "coder", "dense", "coded", "in file" } }
   for _, layer in ipairs(info.layers) do
@@ -46,9 +53,7 @@ return function(arguments)
   parser:flag "--json":description
     "keys: bytes, dense_bytes, ratio, layers: [{name, op, shape, representation, density, bits, coder, bytes}]"
   local args = common.parse(parser, arguments)
-  local extension = args.file:match "%.(%w+)$"
-  local container = extension ~= "onnx" and extension ~= "lua" and extension ~= "safetensors" and extension ~= "gguf"
-  local info = container and core.inspect(args.file) or of_model(args.file)
+  local info = is_container(args.file) and core.inspect(args.file) or of_model(args.file)
   if args.json then
     local layers = core.json_array(info.layers)
     common.print_json { bytes = info.bytes, dense_bytes = info.dense_bytes, ratio = info.ratio, layers = layers }
