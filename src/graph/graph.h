@@ -65,7 +65,7 @@ struct mcl_op {
   int outputs;
   int weight_input;      /* which input is a layer's main weight (1 for conv and linear); 0: not a layer */
   unsigned state_inputs; /* bit i: input i must be a state, which forward updates in training (batch norm) */
-  bool in_place;         /* out may share memory with in[0] when inferring */
+  bool in_place;         /* out may share memory with in[0] when inferring, where both have as many elements */
   bool keeps_workspace;
   bool takes_compressed; /* in[weight_input] may come with data NULL, to be used through repr->kind->matmul */
   const mcl_attribute_spec *attributes; /* NULL: none */

@@ -114,12 +114,16 @@ static void find_last_uses(const mcl_model *model, int *last_use) {
   for (int i = 0; i < model->output_count; i++) last_use[model->outputs[i]] = model->node_count;
 }
 
-/* The place of in[0] where the node may write over it: nothing else needs what is there. -1: none. */
-static int place_to_reuse(const mcl_model *model, const plan *p, int n, size_t size) {
+/* The place of in[0] where the node may write over it: nothing else needs what is there, and each element is read
+ * before its own place is written, which is so where in[0] is not broadcast: it has as many elements as the output. -1:
+ * none. */
+static int place_to_reuse(const mcl_session *session, const plan *p, int n) {
+  const mcl_model *model = session->model;
   const mcl_node *node = &model->nodes[n];
   if (!node->op->in_place || node->outputs != 1 || node->inputs < 1 || node->input[0] < 0) return -1;
+  mcl_shape from = session->operands[node->input[0]].shape, to = session->operands[node->output[0]].shape;
   int at = p->place_of[node->input[0]];
-  if (at < 0 || p->places[at].size != size || p->places[at].last != n) return -1;
+  if (at < 0 || p->places[at].last != n || mcl_elements(from) != mcl_elements(to)) return -1;
   for (int i = 1; i < node->inputs; i++)
     if (node->input[i] >= 0 && p->place_of[node->input[i]] == at) return -1;
   return at;
@@ -133,7 +137,7 @@ static mcl_status give_places(const mcl_session *session, plan *p) {
     if (value->weight >= 0) continue;
     size_t size;
     MCL_TRY(mcl_operand_size(session->ctx, &session->operands[v], &size));
-    int at = value->producer < 0 ? -1 : place_to_reuse(model, p, value->producer, size);
+    int at = value->producer < 0 ? -1 : place_to_reuse(session, p, value->producer);
     if (at < 0) {
       at = p->count++;
       p->places[at] = (place){.first = value->producer, .last = p->last_use[v], .size = size};
