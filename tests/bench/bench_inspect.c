@@ -104,7 +104,7 @@ static int time_program(const char *program, const char *file, const char *fragm
       (double)info.st_size / 1e6, ms, limit_ms, limit_ms / ms, limit_ms / aim_ms, 100 * (median / ms - 1));
   fprintf(json, "{\"bench\": \"inspect\", \"case\": \"80 MB artifact\", \"ours\": %.4f, \"peer\": %.1f, ", ms,
           limit_ms);
-  fprintf(json, "\"peer_name\": \"the limit\", \"unit\": \"ms\", \"ratio\": %.4f, ", limit_ms / ms);
+  fprintf(json, "\"peer_name\": \"a limit, no peer\", \"unit\": \"ms\", \"ratio\": %.4f, ", limit_ms / ms);
   fprintf(json, "\"at_least\": 1.0, \"aim\": %.2f, \"seconds\": %.2f}\n", limit_ms / aim_ms, now() - began);
   return fclose(json) ? 1 : 0;
 }

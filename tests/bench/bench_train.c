@@ -1,5 +1,6 @@
-/* Training speed: bench_train NET ROWS THREADS trains NET (lenet300 or lenet5, Caffe's) for two epochs of ROWS images, batch
- * 64, SGD with momentum, and prints the images per second of the faster one, and the loss. The data are noise: speed does not ask. */
+/* Training speed: bench_train NET ROWS THREADS trains NET (lenet300 or lenet5, Caffe's) for two epochs of ROWS images of f32,
+ * batch 64, SGD with momentum, and prints the images per second of the second one, and the loss: the first warms up, as the
+ * peer's does. The data are noise: speed does not ask. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,8 +86,8 @@ static mcl_model *network(mcl_context *ctx, const char *name) {
 
 static mcl_status note(void *user, const mcl_epoch_report *report, bool *stop) {
   (void)stop;
-  double *best = user;
-  if (*best == 0 || report->seconds < *best) *best = report->seconds;
+  double *last = user;
+  *last = report->seconds;
   return MCL_OK;
 }
 
@@ -102,12 +103,12 @@ int main(int argc, char **argv) {
   mcl_tensor *x, *y;
   mcl_dataset *data;
   int64_t rows = atoll(argv[2]);
-  TRY(mcl_tensor_new(ctx, MCL_U8, mcl_shape_of(3, (int64_t[]){rows, 28, 28}), &x));
+  TRY(mcl_tensor_new(ctx, MCL_F32, mcl_shape_of(3, (int64_t[]){rows, 28, 28}), &x));
   TRY(mcl_tensor_new(ctx, MCL_U8, mcl_shape_1(rows), &y));
   mcl_random random = mcl_random_at(2, 0);
-  for (int64_t i = 0; i < x->count; i++) ((uint8_t *)x->data)[i] = (uint8_t)(mcl_random_u32(&random) >> 24);
+  for (int64_t i = 0; i < x->count; i++) mcl_tensor_f32(x)[i] = mcl_random_uniform(&random);
   for (int64_t i = 0; i < rows; i++) ((uint8_t *)y->data)[i] = (uint8_t)mcl_random_below(&random, 10);
-  TRY(mcl_dataset_new(x, y, 1.0 / 255, 0, &data));
+  TRY(mcl_dataset_new(x, y, 1, 0, &data));
   mcl_model *model = network(ctx, argv[1]);
   double seconds = 0;
   mcl_fit_options options = {.train = data,

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Benchmarks: sh tests/bench/run.sh NAME… [--json FILE]; no name lists them. A benchmark is a file NAME.sh beside this one: it
 # prints one line a case (work, ours, peer, ratio, spread) and appends JSON objects, one a line, to the file it is given:
-# {bench, case, ours, peer, peer_name, unit, ratio, at_least, aim, seconds}; ratio is oriented so that larger is better.
+# {bench, case, ours, peer, peer_name, unit, ratio, at_least, aim, seconds}, with threads, peer_threads and rounds where speed is
+# meant; ratio is oriented so that larger is better. --json FILE has them as a list, each with the machine: processor, load, OpenBLAS's kernel.
 # Peers live in a virtual environment under build/; one that cannot be had is reported as missing.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -45,12 +46,12 @@ if [ ! -e "$MCL_VENV/ready" ]; then
 fi
 fragment=build/bench/fragment.jsonl
 : >$fragment
+python3 tests/bench/machine.py note build/bench/machine.json
 failed=0
 for name in $names; do
   sh "tests/bench/$name.sh" "$fragment" || { echo "$name: the benchmark itself failed" >&2; failed=1; }
 done
 if [ -n "$json" ]; then
-  { echo "["; sed '$!s/$/,/' "$fragment"; echo "]"; } >"$json.new"
-  mv "$json.new" "$json"
+  python3 tests/bench/machine.py collect build/bench/machine.json $fragment "$json"
 fi
 exit $failed
