@@ -14,22 +14,6 @@
 
 #include "tensor/tensor.h"
 
-static const struct {
-  const char *name;
-  uint8_t size;
-  bool is_integer; /* bool is one */
-} dtypes[MCL_DTYPE_COUNT] = {
-    [MCL_F32] = {"f32", 4, false}, [MCL_F16] = {"f16", 2, false}, [MCL_BF16] = {"bf16", 2, false},
-    [MCL_F64] = {"f64", 8, false}, [MCL_I8] = {"i8", 1, true},    [MCL_I16] = {"i16", 2, true},
-    [MCL_I32] = {"i32", 4, true},  [MCL_I64] = {"i64", 8, true},  [MCL_U8] = {"u8", 1, true},
-    [MCL_BOOL] = {"bool", 1, true}};
-
-static bool is_known(mcl_dtype dtype) { return (unsigned)dtype < MCL_DTYPE_COUNT; }
-
-size_t mcl_dtype_size(mcl_dtype dtype) { return is_known(dtype) ? dtypes[dtype].size : 0; }
-
-const char *mcl_dtype_name(mcl_dtype dtype) { return is_known(dtype) ? dtypes[dtype].name : "unknown"; }
-
 /* ---- Small floats ---- */
 
 static inline uint32_t bits_of(float f) {
@@ -82,91 +66,48 @@ static inline double odd_double_of(int64_t i) {
   return (double)((i & ~0x7ffLL) | ((i & 0x7ff) ? 0x800 : 0));
 }
 
-/* ---- Blocks: loads to a wide type, stores from it ---- */
+/* ---- Blocks: loads to a wide type, stores from it; a function a dtype, for the table ---- */
 
 #define BLOCK 512
 
-#define LOAD(TYPE, EXPRESSION)                                                                                         \
-  do {                                                                                                                 \
+#define LOAD(NAME, TYPE, WIDE, EXPRESSION)                                                                             \
+  static void NAME(const void *src, WIDE *out, size_t n) {                                                             \
     const TYPE *from = src;                                                                                            \
     for (size_t i = 0; i < n; i++) out[i] = (EXPRESSION);                                                              \
-  } while (0);                                                                                                         \
-  break
+  }
 
-#define STORE(TYPE, EXPRESSION)                                                                                        \
-  do {                                                                                                                 \
+#define STORE(NAME, TYPE, WIDE, EXPRESSION)                                                                            \
+  static void NAME(const WIDE *in, void *dst, size_t n) {                                                              \
     TYPE *to = dst;                                                                                                    \
     for (size_t i = 0; i < n; i++) to[i] = (EXPRESSION);                                                               \
-  } while (0);                                                                                                         \
-  break
-
-static void load_i64(mcl_dtype dtype, const void *src, int64_t *out, size_t n) {
-  switch (dtype) {
-  case MCL_I8:
-    LOAD(int8_t, from[i]);
-  case MCL_I16:
-    LOAD(int16_t, from[i]);
-  case MCL_I32:
-    LOAD(int32_t, from[i]);
-  case MCL_I64:
-    LOAD(int64_t, from[i]);
-  case MCL_U8:
-    LOAD(uint8_t, from[i]);
-  case MCL_BOOL:
-    LOAD(uint8_t, from[i] != 0);
-  default:
-    break;
   }
-}
+
+LOAD(i8_to_i64, int8_t, int64_t, from[i])
+LOAD(i16_to_i64, int16_t, int64_t, from[i])
+LOAD(i32_to_i64, int32_t, int64_t, from[i])
+LOAD(i64_to_i64, int64_t, int64_t, from[i])
+LOAD(u8_to_i64, uint8_t, int64_t, from[i])
+LOAD(bool_to_i64, uint8_t, int64_t, from[i] != 0)
 
 static inline int64_t clamp(int64_t v, int64_t low, int64_t high) { return v < low ? low : v > high ? high : v; }
 
-static void store_i64(mcl_dtype dtype, const int64_t *in, void *dst, size_t n) {
-  switch (dtype) {
-  case MCL_I8:
-    STORE(int8_t, (int8_t)clamp(in[i], INT8_MIN, INT8_MAX));
-  case MCL_I16:
-    STORE(int16_t, (int16_t)clamp(in[i], INT16_MIN, INT16_MAX));
-  case MCL_I32:
-    STORE(int32_t, (int32_t)clamp(in[i], INT32_MIN, INT32_MAX));
-  case MCL_I64:
-    STORE(int64_t, in[i]);
-  case MCL_U8:
-    STORE(uint8_t, (uint8_t)clamp(in[i], 0, UINT8_MAX));
-  case MCL_BOOL:
-    STORE(uint8_t, in[i] != 0);
-  default:
-    break;
-  }
-}
+STORE(i8_from_i64, int8_t, int64_t, (int8_t)clamp(in[i], INT8_MIN, INT8_MAX))
+STORE(i16_from_i64, int16_t, int64_t, (int16_t)clamp(in[i], INT16_MIN, INT16_MAX))
+STORE(i32_from_i64, int32_t, int64_t, (int32_t)clamp(in[i], INT32_MIN, INT32_MAX))
+STORE(i64_from_i64, int64_t, int64_t, in[i])
+STORE(u8_from_i64, uint8_t, int64_t, (uint8_t)clamp(in[i], 0, UINT8_MAX))
+STORE(bool_from_i64, uint8_t, int64_t, in[i] != 0)
 
-static void load_float(mcl_dtype dtype, const void *src, float *out, size_t n) {
-  switch (dtype) {
-  case MCL_F32:
-    memcpy(out, src, n * sizeof *out);
-    break;
-  case MCL_F16:
-    LOAD(uint16_t, float_of_f16(from[i]));
-  case MCL_BF16:
-    LOAD(uint16_t, float_of_bf16(from[i]));
-  case MCL_F64:
-    LOAD(double, (float)from[i]);
-  case MCL_I8:
-    LOAD(int8_t, from[i]);
-  case MCL_I16:
-    LOAD(int16_t, from[i]);
-  case MCL_I32:
-    LOAD(int32_t, (float)from[i]);
-  case MCL_I64:
-    LOAD(int64_t, (float)from[i]);
-  case MCL_U8:
-    LOAD(uint8_t, from[i]);
-  case MCL_BOOL:
-    LOAD(uint8_t, from[i] != 0);
-  default:
-    break;
-  }
-}
+LOAD(f32_to_float, float, float, from[i])
+LOAD(f16_to_float, uint16_t, float, float_of_f16(from[i]))
+LOAD(bf16_to_float, uint16_t, float, float_of_bf16(from[i]))
+LOAD(f64_to_float, double, float, (float)from[i])
+LOAD(i8_to_float, int8_t, float, from[i])
+LOAD(i16_to_float, int16_t, float, from[i])
+LOAD(i32_to_float, int32_t, float, (float)from[i])
+LOAD(i64_to_float, int64_t, float, (float)from[i])
+LOAD(u8_to_float, uint8_t, float, from[i])
+LOAD(bool_to_float, uint8_t, float, from[i] != 0)
 
 /* Rounded to even and clamped; NaN becomes 0. |bounds| stay below 2^22. */
 static inline int32_t small_of(float f, float low, float high) {
@@ -176,57 +117,25 @@ static inline int32_t small_of(float f, float low, float high) {
   return (int32_t)((f + 0x1.8p23f) - 0x1.8p23f);
 }
 
-static void store_float(mcl_dtype dtype, const float *in, void *dst, size_t n) {
-  switch (dtype) {
-  case MCL_F32:
-    memcpy(dst, in, n * sizeof *in);
-    break;
-  case MCL_F16:
-    STORE(uint16_t, f16_of(in[i]));
-  case MCL_BF16:
-    STORE(uint16_t, bf16_of(in[i]));
-  case MCL_F64:
-    STORE(double, in[i]);
-  case MCL_I8:
-    STORE(int8_t, (int8_t)small_of(in[i], INT8_MIN, INT8_MAX));
-  case MCL_I16:
-    STORE(int16_t, (int16_t)small_of(in[i], INT16_MIN, INT16_MAX));
-  case MCL_U8:
-    STORE(uint8_t, (uint8_t)small_of(in[i], 0, UINT8_MAX));
-  case MCL_BOOL:
-    STORE(uint8_t, in[i] != 0);
-  default:
-    break;
-  }
-}
+STORE(f32_from_float, float, float, in[i])
+STORE(f16_from_float, uint16_t, float, f16_of(in[i]))
+STORE(bf16_from_float, uint16_t, float, bf16_of(in[i]))
+STORE(f64_from_float, double, float, in[i])
+STORE(i8_from_float, int8_t, float, (int8_t)small_of(in[i], INT8_MIN, INT8_MAX))
+STORE(i16_from_float, int16_t, float, (int16_t)small_of(in[i], INT16_MIN, INT16_MAX))
+STORE(u8_from_float, uint8_t, float, (uint8_t)small_of(in[i], 0, UINT8_MAX))
+STORE(bool_from_float, uint8_t, float, in[i] != 0)
 
-static void load_double(mcl_dtype dtype, const void *src, double *out, size_t n) {
-  switch (dtype) {
-  case MCL_F32:
-    LOAD(float, from[i]);
-  case MCL_F16:
-    LOAD(uint16_t, float_of_f16(from[i]));
-  case MCL_BF16:
-    LOAD(uint16_t, float_of_bf16(from[i]));
-  case MCL_F64:
-    memcpy(out, src, n * sizeof *out);
-    break;
-  case MCL_I8:
-    LOAD(int8_t, from[i]);
-  case MCL_I16:
-    LOAD(int16_t, from[i]);
-  case MCL_I32:
-    LOAD(int32_t, from[i]);
-  case MCL_I64:
-    LOAD(int64_t, odd_double_of(from[i])); /* on its way to f16 or bf16 */
-  case MCL_U8:
-    LOAD(uint8_t, from[i]);
-  case MCL_BOOL:
-    LOAD(uint8_t, from[i] != 0);
-  default:
-    break;
-  }
-}
+LOAD(f32_to_double, float, double, from[i])
+LOAD(f16_to_double, uint16_t, double, float_of_f16(from[i]))
+LOAD(bf16_to_double, uint16_t, double, float_of_bf16(from[i]))
+LOAD(f64_to_double, double, double, from[i])
+LOAD(i8_to_double, int8_t, double, from[i])
+LOAD(i16_to_double, int16_t, double, from[i])
+LOAD(i32_to_double, int32_t, double, from[i])
+LOAD(i64_to_double, int64_t, double, odd_double_of(from[i])) /* on its way to f16 or bf16 */
+LOAD(u8_to_double, uint8_t, double, from[i])
+LOAD(bool_to_double, uint8_t, double, from[i] != 0)
 
 /* Rounded to even and clamped; NaN becomes 0. |bounds| stay below 2^51. */
 static inline double rounded(double d, double low, double high) {
@@ -242,86 +151,107 @@ static inline int64_t i64_of(double d) {
   return d <= -0x1p63 ? INT64_MIN : (int64_t)llrint(d);
 }
 
-static void store_double(mcl_dtype dtype, const double *in, void *dst, size_t n) {
-  switch (dtype) {
-  case MCL_F32:
-    STORE(float, (float)in[i]);
-  case MCL_F16:
-    STORE(uint16_t, f16_of(odd_float_of(in[i])));
-  case MCL_BF16:
-    STORE(uint16_t, bf16_of(odd_float_of(in[i])));
-  case MCL_F64:
-    memcpy(dst, in, n * sizeof *in);
-    break;
-  case MCL_I8:
-    STORE(int8_t, (int8_t)(int32_t)rounded(in[i], INT8_MIN, INT8_MAX));
-  case MCL_I16:
-    STORE(int16_t, (int16_t)(int32_t)rounded(in[i], INT16_MIN, INT16_MAX));
-  case MCL_I32:
-    STORE(int32_t, (int32_t)rounded(in[i], INT32_MIN, INT32_MAX));
-  case MCL_I64:
-    STORE(int64_t, i64_of(in[i]));
-  case MCL_U8:
-    STORE(uint8_t, (uint8_t)(int32_t)rounded(in[i], 0, UINT8_MAX));
-  case MCL_BOOL:
-    STORE(uint8_t, in[i] != 0);
-  default:
-    break;
-  }
-}
+STORE(f32_from_double, float, double, (float)in[i])
+STORE(f16_from_double, uint16_t, double, f16_of(odd_float_of(in[i])))
+STORE(bf16_from_double, uint16_t, double, bf16_of(odd_float_of(in[i])))
+STORE(f64_from_double, double, double, in[i])
+STORE(i8_from_double, int8_t, double, (int8_t)(int32_t)rounded(in[i], INT8_MIN, INT8_MAX))
+STORE(i16_from_double, int16_t, double, (int16_t)(int32_t)rounded(in[i], INT16_MIN, INT16_MAX))
+STORE(i32_from_double, int32_t, double, (int32_t)rounded(in[i], INT32_MIN, INT32_MAX))
+STORE(i64_from_double, int64_t, double, i64_of(in[i]))
+STORE(u8_from_double, uint8_t, double, (uint8_t)(int32_t)rounded(in[i], 0, UINT8_MAX))
+STORE(bool_from_double, uint8_t, double, in[i] != 0)
 
 #undef LOAD
 #undef STORE
 
+/* ---- The table ---- */
+
+typedef struct dtype_row {
+  const char *name;
+  uint8_t size;
+  bool is_integer;                                         /* bool is one */
+  void (*to_i64)(const void *src, int64_t *out, size_t n); /* integers alone */
+  void (*from_i64)(const int64_t *in, void *dst, size_t n);
+  void (*to_float)(const void *src, float *out, size_t n);
+  void (*from_float)(const float *in, void *dst, size_t n); /* NULL: a float has too few digits for it */
+  void (*to_double)(const void *src, double *out, size_t n);
+  void (*from_double)(const double *in, void *dst, size_t n);
+} dtype_row;
+
+#define FLOAT_ROW(NAME, SIZE)                                                                                          \
+  {                                                                                                                    \
+    .name = #NAME, .size = SIZE, .to_float = NAME##_to_float, .from_float = NAME##_from_float,                         \
+    .to_double = NAME##_to_double, .from_double = NAME##_from_double                                                   \
+  }
+#define INTEGER_ROW(NAME, SIZE, FROM_FLOAT)                                                                            \
+  {                                                                                                                    \
+#NAME, SIZE, true, NAME##_to_i64, NAME##_from_i64, NAME##_to_float, FROM_FLOAT, NAME##_to_double,                  \
+        NAME##_from_double                                                                                             \
+  }
+
+static const dtype_row dtypes[MCL_DTYPE_COUNT] = {
+    [MCL_F32] = FLOAT_ROW(f32, 4),
+    [MCL_F16] = FLOAT_ROW(f16, 2),
+    [MCL_BF16] = FLOAT_ROW(bf16, 2),
+    [MCL_F64] = FLOAT_ROW(f64, 8),
+    [MCL_I8] = INTEGER_ROW(i8, 1, i8_from_float),
+    [MCL_I16] = INTEGER_ROW(i16, 2, i16_from_float),
+    [MCL_I32] = INTEGER_ROW(i32, 4, NULL),
+    [MCL_I64] = INTEGER_ROW(i64, 8, NULL),
+    [MCL_U8] = INTEGER_ROW(u8, 1, u8_from_float),
+    [MCL_BOOL] = INTEGER_ROW(bool, 1, bool_from_float),
+};
+
+static bool is_known(mcl_dtype dtype) { return (unsigned)dtype < MCL_DTYPE_COUNT; }
+
+size_t mcl_dtype_size(mcl_dtype dtype) { return is_known(dtype) ? dtypes[dtype].size : 0; }
+
+const char *mcl_dtype_name(mcl_dtype dtype) { return is_known(dtype) ? dtypes[dtype].name : "unknown"; }
+
 /* ---- Conversion ---- */
 
-/* float is exact for the first, and the second needs no more than it holds. */
-static bool goes_through_float(mcl_dtype from, mcl_dtype to) {
-  bool exact = from != MCL_F64 && from != MCL_I32 && from != MCL_I64;
-  return exact && to != MCL_I32 && to != MCL_I64;
-}
+/* Is every value of it a float? */
+static bool is_exact_in_float(mcl_dtype dtype) { return dtype != MCL_F64 && dtype != MCL_I32 && dtype != MCL_I64; }
 
-void mcl_convert(mcl_dtype from, const void *src, mcl_dtype to, void *dst, size_t n) {
-  const uint8_t *in = src;
-  uint8_t *out = dst;
-  size_t from_size = mcl_dtype_size(from), to_size = mcl_dtype_size(to);
-  if (n == 0) return;
-  if (from == to) {
-    memcpy(dst, src, n * from_size);
-    return;
-  }
-  if (to == MCL_F32) { /* without the copy through a block: what expressions and ops ask for */
-    load_float(from, src, dst, n);
-    return;
-  }
-  if (from == MCL_F32 && to != MCL_I32 && to != MCL_I64) {
-    store_float(to, src, dst, n);
-    return;
-  }
-  if (from == MCL_I64 && to == MCL_F64) {
-    const int64_t *values = src;
-    for (size_t i = 0; i < n; i++) ((double *)dst)[i] = (double)values[i];
-    return;
-  }
-  bool integers = dtypes[from].is_integer && dtypes[to].is_integer, through_float = goes_through_float(from, to);
+static void convert_block(const dtype_row *from, const void *in, const dtype_row *to, void *out, size_t n,
+                          bool through_float) {
   union {
     int64_t i[BLOCK];
     float f[BLOCK];
     double d[BLOCK];
   } wide;
-  for (size_t at = 0; at < n; at += BLOCK) {
-    size_t block = n - at < BLOCK ? n - at : BLOCK;
-    const void *block_in = in + at * from_size;
-    void *block_out = out + at * to_size;
-    if (integers) {
-      load_i64(from, block_in, wide.i, block);
-      store_i64(to, wide.i, block_out, block);
-    } else if (through_float) {
-      load_float(from, block_in, wide.f, block);
-      store_float(to, wide.f, block_out, block);
-    } else {
-      load_double(from, block_in, wide.d, block);
-      store_double(to, wide.d, block_out, block);
-    }
+  if (from->is_integer && to->is_integer) {
+    from->to_i64(in, wide.i, n);
+    to->from_i64(wide.i, out, n);
+  } else if (through_float) {
+    from->to_float(in, wide.f, n);
+    to->from_float(wide.f, out, n);
+  } else {
+    from->to_double(in, wide.d, n);
+    to->from_double(wide.d, out, n);
+  }
+}
+
+static void i64_to_f64(const int64_t *in, double *out, size_t n) {
+  for (size_t i = 0; i < n; i++) out[i] = (double)in[i];
+}
+
+void mcl_convert(mcl_dtype from, const void *src, mcl_dtype to, void *dst, size_t n) {
+  const dtype_row *source = &dtypes[from], *target = &dtypes[to];
+  if (n == 0) return;
+  if (from == to) {
+    memcpy(dst, src, n * source->size);
+  } else if (to == MCL_F32) { /* without the copy through a block: what expressions and ops ask for */
+    source->to_float(src, dst, n);
+  } else if (from == MCL_F32 && target->from_float) {
+    target->from_float(src, dst, n);
+  } else if (from == MCL_I64 && to == MCL_F64) { /* one rounding, where a block would round to odd for a second */
+    i64_to_f64(src, dst, n);
+  } else {
+    bool through_float = is_exact_in_float(from) && target->from_float;
+    for (size_t at = 0; at < n; at += BLOCK)
+      convert_block(source, (const uint8_t *)src + at * source->size, target, (uint8_t *)dst + at * target->size,
+                    n - at < BLOCK ? n - at : BLOCK, through_float);
   }
 }

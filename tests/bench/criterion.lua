@@ -1,4 +1,4 @@
--- A criterion over 100 million weights, from Lua: lua5.4 criterion.lua DIR ROUNDS THREADS, where DIR has w.npy and s.npy.
+-- A criterion over 100 million weights, from Lua: lua5.4 criterion.lua DIR ROUNDS THREADS; DIR has w.npy and s.npy.
 -- Prints a line a round: seconds of the scores alone, of threshold and mask together (the scores are never stored), the
 -- number of weights kept, and their sum as a check.
 local mcl = require "mcl"
