@@ -8,17 +8,23 @@
 
 static size_t *head_of(void *memory) { return (size_t *)(void *)((uint8_t *)memory - HEAD); }
 
-/* Counts `size` more bytes, unless that passes the limit. */
-static bool take(mcl_context *ctx, size_t size) {
-  size_t held = atomic_fetch_add_explicit(&ctx->memory, size, memory_order_relaxed) + size;
-  if (ctx->options.memory_limit && held > ctx->options.memory_limit) {
-    atomic_fetch_sub_explicit(&ctx->memory, size, memory_order_relaxed);
-    return false;
-  }
+/* Counts `size` more bytes, unless that passes the limit; *held is what it makes. What is refused is never counted, so
+ * that no other thread's request is refused for it. */
+static bool take(mcl_context *ctx, size_t size, size_t *held) {
+  size_t before = atomic_load_explicit(&ctx->memory, memory_order_relaxed);
+  do {
+    *held = before + size;
+    if (ctx->options.memory_limit && *held > ctx->options.memory_limit) return false;
+  } while (
+      !atomic_compare_exchange_weak_explicit(&ctx->memory, &before, *held, memory_order_relaxed, memory_order_relaxed));
+  return true;
+}
+
+/* The peak is of memory that was there: it is noted once the host has given it. */
+static void note_peak(mcl_context *ctx, size_t held) {
   size_t peak = atomic_load_explicit(&ctx->memory_peak, memory_order_relaxed);
   while (held > peak && !atomic_compare_exchange_weak_explicit(&ctx->memory_peak, &peak, held, memory_order_relaxed,
                                                                memory_order_relaxed)) {}
-  return true;
 }
 
 static mcl_status refuse(mcl_context *ctx, size_t size, bool limit) {
@@ -30,14 +36,16 @@ static mcl_status refuse(mcl_context *ctx, size_t size, bool limit) {
 
 mcl_status mcl_alloc(mcl_context *ctx, size_t size, void *out) {
   void **to = out;
+  size_t held;
   *to = NULL;
   if (size > PTRDIFF_MAX - HEAD) return refuse(ctx, size, false);
-  if (!take(ctx, size)) return refuse(ctx, size, true);
+  if (!take(ctx, size, &held)) return refuse(ctx, size, true);
   uint8_t *block = ctx->options.allocate(ctx->options.user, size + HEAD, 64);
   if (!block) {
     atomic_fetch_sub_explicit(&ctx->memory, size, memory_order_relaxed);
     return refuse(ctx, size, false);
   }
+  note_peak(ctx, held);
   *to = block + HEAD;
   *head_of(*to) = size;
   return MCL_OK;
