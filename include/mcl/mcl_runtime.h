@@ -7,7 +7,10 @@
  *  - Tensors are reference-counted: _retain adds a reference, _release drops one; the last frees.
  *  - Sizes are in bytes where a name says so, otherwise in elements. Shapes are row-major: x[batch, in].
  *  - A context, and all that was made from it, is used by one thread at a time; mcl_context_cancel alone may be
- *    called from any thread or signal handler. Different contexts are independent of each other. */
+ *    called from any thread or signal handler. Different contexts are independent of each other, also where one is
+ *    used in a callback or a chunk of another's work.
+ *  - A child of fork may go on with the contexts that it inherits, where no call was running in them: they take threads
+ *    of their own there. */
 #ifndef MCL_RUNTIME_H
 #define MCL_RUNTIME_H
 

@@ -5,6 +5,7 @@
 
 #include <sched.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/context_private.h"
 
@@ -36,7 +37,8 @@ typedef struct mcl_job {
 
 struct mcl_pool {
   mcl_context *ctx;
-  int helpers; /* threads besides the caller */
+  pid_t process; /* that has its threads: a child after fork has none of them */
+  int helpers;   /* threads besides the caller */
   pthread_t *thread;
   mcl_job job;
   atomic_uint generation; /* goes up with every job, and at the end */
@@ -52,8 +54,21 @@ typedef struct mcl_helper {
   int worker;
 } mcl_helper;
 
-static _Thread_local bool within_chunk; /* calls from a chunk run in its thread */
-static _Thread_local int within_worker;
+/* The chunks that this thread is within, innermost first: of one context at most one each. A call from a chunk runs in
+ * its thread, as the worker that it is in that context; in another context it is as from anywhere. */
+typedef struct mcl_within {
+  const mcl_context *ctx;
+  int worker;
+  const struct mcl_within *outer;
+} mcl_within;
+
+static _Thread_local const mcl_within *within;
+
+static const mcl_within *find_within(const mcl_context *ctx) {
+  const mcl_within *at = within;
+  while (at && at->ctx != ctx) at = at->outer;
+  return at;
+}
 
 /* Keeps the failure of the lowest chunk, and its message. */
 static void note_failure(mcl_context *ctx, mcl_job *job, int64_t chunk, mcl_status status) {
@@ -70,8 +85,8 @@ static void note_failure(mcl_context *ctx, mcl_job *job, int64_t chunk, mcl_stat
 }
 
 static void run_chunks(mcl_context *ctx, mcl_job *job, int worker) {
-  within_chunk = true;
-  within_worker = worker;
+  const mcl_within here = {ctx, worker, within};
+  within = &here;
   for (int i = 0; i < job->workers; i++) {
     mcl_share *share = &job->share[(worker + i) % job->workers];
     while (!atomic_load_explicit(&job->stop, memory_order_relaxed)) {
@@ -82,7 +97,7 @@ static void run_chunks(mcl_context *ctx, mcl_job *job, int worker) {
       if (status) note_failure(ctx, job, chunk, status);
     }
   }
-  within_chunk = false;
+  within = here.outer;
 }
 
 static void wait_for_job(mcl_pool *pool, unsigned seen) {
@@ -130,6 +145,7 @@ static mcl_status pool_new(mcl_context *ctx) {
     return status;
   }
   pool->ctx = ctx;
+  pool->process = getpid();
   pthread_mutex_init(&pool->lock, NULL);
   pthread_mutex_init(&pool->job.lock, NULL);
   pthread_cond_init(&pool->wake, NULL);
@@ -148,15 +164,20 @@ static mcl_status pool_new(mcl_context *ctx) {
   return MCL_OK;
 }
 
-void mcl_pool_free(mcl_context *ctx) {
-  mcl_pool *pool = ctx->pool;
-  if (!pool) return;
+static void end_threads(mcl_pool *pool) {
   pool->quit = true;
   announce(pool);
   for (int i = 0; i < pool->helpers; i++) pthread_join(pool->thread[i], NULL);
   pthread_cond_destroy(&pool->wake);
   pthread_mutex_destroy(&pool->lock);
   pthread_mutex_destroy(&pool->job.lock);
+}
+
+void mcl_pool_free(mcl_context *ctx) {
+  mcl_pool *pool = ctx->pool;
+  if (!pool) return;
+  if (pool->process == getpid())
+    end_threads(pool); /* else its threads are the parent's, and its locks as fork met them */
   mcl_free(ctx, pool->thread);
   mcl_free(ctx, pool->job.share);
   mcl_free(ctx, pool);
@@ -164,8 +185,7 @@ void mcl_pool_free(mcl_context *ctx) {
 }
 
 /* In the calling thread, in order. */
-static mcl_status run_here(mcl_context *ctx, int64_t chunks, mcl_chunk_fn fn, void *arg) {
-  int worker = within_chunk ? within_worker : 0;
+static mcl_status run_here(mcl_context *ctx, int worker, int64_t chunks, mcl_chunk_fn fn, void *arg) {
   for (int64_t chunk = 0; chunk < chunks; chunk++) {
     MCL_TRY(mcl_check_cancel(ctx));
     MCL_TRY(fn(arg, chunk, worker));
@@ -179,7 +199,9 @@ static int64_t boundary(int64_t chunks, int i, int workers) {
 }
 
 mcl_status mcl_parallel(mcl_context *ctx, int64_t chunks, mcl_chunk_fn fn, void *arg) {
-  if (chunks <= 1 || ctx->threads == 1 || within_chunk) return run_here(ctx, chunks, fn, arg);
+  const mcl_within *outer = find_within(ctx);
+  if (chunks <= 1 || ctx->threads == 1 || outer) return run_here(ctx, outer ? outer->worker : 0, chunks, fn, arg);
+  if (ctx->pool && ctx->pool->process != getpid()) mcl_pool_free(ctx);
   if (!ctx->pool) MCL_TRY(pool_new(ctx));
   mcl_pool *pool = ctx->pool;
   mcl_job *job = &pool->job;

@@ -10,7 +10,8 @@ typedef mcl_status (*mcl_chunk_fn)(void *arg, int64_t chunk, int worker);
 
 /* Runs fn for chunks 0 … chunks-1, each once, in any order, on all threads; the caller is one of them. Returns
  * after all have ended; after a failure or a cancel, chunks that have not begun are left out, and the failure of the
- * lowest chunk number seen is returned. Calls from within a chunk run in that thread. Waking the pool costs a few
+ * lowest chunk number seen is returned. Calls from within a chunk of the same context run in that thread, as its worker;
+ * a child of fork gets threads of its own. Waking the pool costs a few
  * microseconds: below some 20 µs of work, call the function directly. fn may use mcl_fail and mcl_alloc. */
 mcl_status mcl_parallel(mcl_context *ctx, int64_t chunks, mcl_chunk_fn fn, void *arg);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -30,6 +31,29 @@ static void memory_is_counted_and_limited(void **state) {
   mcl_free(ctx, a);
   assert_int_equal(mcl_context_memory(ctx), 0);
   assert_int_equal(mcl_context_memory_peak(ctx), 990);
+  mcl_context_free(ctx);
+}
+
+static void *refuse_large(void *user, size_t size, size_t alignment) {
+  (void)user;
+  void *p;
+  return size > 100000 || posix_memalign(&p, alignment, size) ? NULL : p;
+}
+static void free_any(void *user, void *memory, size_t size) {
+  (void)user, (void)size;
+  free(memory);
+}
+
+static void the_peak_is_of_what_was_held_not_of_what_was_refused(void **state) {
+  (void)state;
+  mcl_context *ctx;
+  mcl_options options = {.allocate = refuse_large, .release = free_any};
+  assert_int_equal(mcl_context_new(&options, &ctx), MCL_OK);
+  void *a, *b;
+  assert_ok(ctx, mcl_alloc(ctx, 300, &a));
+  assert_fails(ctx, MCL_ERROR_MEMORY, "were refused", mcl_alloc(ctx, 1000000, &b));
+  mcl_free(ctx, a);
+  assert_int_equal(mcl_context_memory_peak(ctx), 300);
   mcl_context_free(ctx);
 }
 
@@ -116,6 +140,83 @@ static void a_call_from_within_a_chunk_runs_in_its_thread(void **state) {
   counts c = {.ctx = *state, .fail_from = 5000};
   assert_ok(*state, mcl_parallel(*state, 8, nested_chunk, &c));
   for (int i = 0; i < 1000; i++) assert_int_equal(c.seen[i], 1);
+}
+
+/* Keeps the highest worker that a context of one thread was told, in each chunk of a context of four. */
+static mcl_status highest_worker(void *arg, int64_t chunk, int worker) {
+  (void)chunk;
+  if (worker > *(int *)arg) *(int *)arg = worker;
+  return MCL_OK;
+}
+
+static mcl_status use_another_context(void *arg, int64_t chunk, int worker) {
+  (void)worker;
+  mcl_options one = {.threads = 1};
+  mcl_context *ctx;
+  for (volatile int i = 0; i < 200000; i++) continue; /* so that every worker gets a chunk */
+  if (mcl_context_new(&one, &ctx)) return MCL_ERROR_MEMORY;
+  mcl_status status = mcl_parallel(ctx, 4, highest_worker, &((int *)arg)[chunk]);
+  mcl_context_free(ctx);
+  return status;
+}
+
+static void a_call_in_another_context_is_that_contexts_own(void **state) {
+  (void)state;
+  mcl_options four = {.threads = 4};
+  mcl_context *ctx;
+  int highest[64] = {0};
+  assert_int_equal(mcl_context_new(&four, &ctx), MCL_OK);
+  assert_ok(ctx, mcl_parallel(ctx, 64, use_another_context, highest));
+  for (int i = 0; i < 64; i++) assert_int_equal(highest[i], 0);
+  mcl_context_free(ctx);
+}
+
+typedef struct two_contexts {
+  mcl_context *outer, *inner;
+  int worker;
+} two_contexts;
+
+static mcl_status same_worker(void *arg, int64_t chunk, int worker) {
+  (void)chunk;
+  return worker == ((two_contexts *)arg)->worker ? MCL_OK : MCL_ERROR_ARGUMENT;
+}
+
+static mcl_status back_to_the_outer(void *arg, int64_t chunk, int worker) {
+  (void)chunk, (void)worker;
+  return mcl_parallel(((two_contexts *)arg)->outer, 4, same_worker, arg);
+}
+
+static mcl_status into_the_inner(void *arg, int64_t chunk, int worker) {
+  two_contexts *contexts = arg;
+  if (chunk) return MCL_OK;
+  contexts->worker = worker;
+  return mcl_parallel(contexts->inner, 1, back_to_the_outer, arg);
+}
+
+static void a_call_through_another_context_is_still_within_the_first(void **state) {
+  two_contexts contexts = {.outer = *state};
+  mcl_options one = {.threads = 1};
+  assert_int_equal(mcl_context_new(&one, &contexts.inner), MCL_OK);
+  assert_ok(*state, mcl_parallel(*state, 8, into_the_inner, &contexts));
+  mcl_context_free(contexts.inner);
+}
+
+static void a_child_of_fork_goes_on_with_a_context_that_was_used(void **state) {
+  mcl_context *ctx = *state;
+  counts c = {.ctx = ctx, .fail_from = 5000};
+  assert_ok(ctx, mcl_parallel(ctx, 1000, count_chunk, &c));
+  pid_t child = fork();
+  if (child == 0) {
+    alarm(20); /* where it hung */
+    bool done = mcl_parallel(ctx, 1000, count_chunk, &c) == MCL_OK;
+    for (int i = 0; i < 1000; i++) done &= c.seen[i] == 2;
+    mcl_context_free(ctx);
+    _exit(done ? 0 : 1);
+  }
+  int ended = -1;
+  assert_int_equal(waitpid(child, &ended, 0), child);
+  assert_true(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+  assert_ok(ctx, mcl_parallel(ctx, 1000, count_chunk, &c)); /* and the parent as before */
 }
 
 static void cancel_stops_work_until_resumed(void **state) {
@@ -329,11 +430,15 @@ static void a_message_says_where_first(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(memory_is_counted_and_limited),
+      cmocka_unit_test(the_peak_is_of_what_was_held_not_of_what_was_refused),
       context_test(an_array_whose_size_overflows_is_refused),
       cmocka_unit_test(a_hosts_allocator_gets_all_of_its_memory_back),
       cmocka_unit_test(every_chunk_runs_once_with_any_number_of_threads),
       context_test(a_failure_of_a_chunk_is_the_calls_failure_and_the_pool_goes_on),
       context_test(a_call_from_within_a_chunk_runs_in_its_thread),
+      cmocka_unit_test(a_call_in_another_context_is_that_contexts_own),
+      context_test(a_call_through_another_context_is_still_within_the_first),
+      context_test(a_child_of_fork_goes_on_with_a_context_that_was_used),
       context_test(cancel_stops_work_until_resumed),
       cmocka_unit_test(philox_gives_the_published_answers),
       cmocka_unit_test(numbers_have_their_distributions),
