@@ -5,6 +5,7 @@
 set -u
 cd "$(dirname "$0")/.."
 quick=${1:-}
+before=$(git status --porcelain --ignored)
 sh cmake/packages.sh build test || exit 1
 logs=build/test-logs
 mkdir -p $logs
@@ -64,6 +65,12 @@ format_check() {
   git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 }
 
+# Tests write into folders of their own: the source is as it was.
+source_untouched() {
+  git status --porcelain --ignored | grep -vE '^!! (build/|compile_commands\.json)$' >$logs/after.txt
+  echo "$before" | grep -vE '^!! (build/|compile_commands\.json)$' | diff - $logs/after.txt
+}
+
 step build-release build release
 c_tests release
 lua_specs
@@ -78,6 +85,7 @@ if [ "$quick" != --quick ]; then
   c_tests sanitize
   step build-fuzz build fuzz
 fi
+step source-untouched source_untouched
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -1,13 +1,13 @@
 #!/bin/sh
 # The pages of the documentation run: the first block of each, the README's recipe, and every recipe and architecture that
-# is printed whole. They run as they stand, in a folder that looks like the source's; only the data are smaller (the first
-# 1,000 and 200 images of Fashion-MNIST) and training is one epoch.
+# is printed whole. They run as they stand, in a folder that looks like the source's (copies: what a page writes is no part of
+# the source); only the data are smaller (the first 1,000 and 200 images of Fashion-MNIST) and training is one epoch.
 MCL_BUILD=$(realpath "$MCL_BUILD")
 . "$(dirname "$0")/../cli_lib.sh"
 export MCL
 
-mkdir small bin build
-ln -s "$source/examples" "$source/tests" "$source/recipes" .
+mkdir small bin build pages
+cp -R "$source/examples" "$source/tests" "$source/recipes" .
 ln -s "$MCL_BUILD" build/release
 python3 - "$fashion" <<'PY'
 import gzip, struct, sys
@@ -42,12 +42,12 @@ runs() {
 
 # page FILE: extracts its blocks, runs the first
 page() {
-  name=$(basename "$1" .md)
-  python3 "$source/tests/doc_blocks.py" "$1" "$name"
-  if [ -e "$name/01.lua" ]; then
-    runs "$1, first block" env LUA_CPATH="$MCL_BUILD/lua/?.so;;" lua5.4 "$name/01.lua"
+  blocks=pages/$(basename "$1" .md)
+  python3 "$source/tests/doc_blocks.py" "$1" "$blocks"
+  if [ -e "$blocks/01.lua" ]; then
+    runs "$1, first block" env LUA_CPATH="$MCL_BUILD/lua/?.so;;" lua5.4 "$blocks/01.lua"
   else
-    runs "$1, first block" sh -eu "$name/01.sh"
+    runs "$1, first block" sh -eu "$blocks/01.sh"
   fi
 }
 
@@ -55,16 +55,16 @@ page() {
 for name in cli recipes formats format architectures api-lua; do
   page "$source/docs/$name.md"
 done
-runs "the README's recipe" python3 "$source/tests/doc_blocks.py" "$source/README.md" README
-cp README/*.lua recipe.lua
-runs "the README's recipe" sh -eu "$(grep -l 'mcl recipe.lua' README/*.sh)"
+runs "the README's recipe" python3 "$source/tests/doc_blocks.py" "$source/README.md" pages/README
+cp pages/README/*.lua recipe.lua
+runs "the README's recipe" sh -eu "$(grep -l 'mcl recipe.lua' pages/README/*.sh)"
 for file in "$source"/docs/*.md; do # pages that came since; architecture.md begins with a picture
   name=$(basename "$file" .md)
-  [ -e "$name" ] || [ "$name" = architecture ] || page "$file"
+  [ -e "pages/$name" ] || [ "$name" = architecture ] || page "$file"
 done
 
 # Whatever is printed whole.
-for block in */[0-9][0-9].lua; do
+for block in pages/*/[0-9][0-9].lua; do
   if grep -q '^return mcl.recipe' "$block"; then
     runs "recipe $block" bin/mcl "$block" lenet5.bin --data fashion-mnist -o block.mcl
   elif grep -qE '^return (mcl\.)?nn\.' "$block"; then
