@@ -79,6 +79,23 @@ describe("a model", function()
     assert.same({ 0, 3 }, model:run(core.zeros { 0, 6 }).shape)
   end)
 
+  it("takes its rows from inputs that are used, and computes what needs no rows", function()
+    local two = core.model "two"
+    local x, unused = two:add_input("x", { -1, 2 }), two:add_input("unused", { -1 })
+    local fixed = two:add_input("fixed", { 2 })
+    assert.is_number(unused)
+    two:add_output(two:add_node("relu", "y", nil, { x }))
+    two:add_output(two:add_node("relu", "z", nil, { fixed }))
+    local given = { x = core.tensor { { 1, -2 }, { -3, 4 } }, unused = core.zeros { 0 }, fixed = core.tensor { 5, -6 } }
+    local y, z = two:run(given)
+    assert.same({ { 1, 0 }, { 0, 4 } }, y:totable())
+    assert.same({ 5, 0 }, z:totable())
+    given.x = core.zeros { 0, 2 }
+    y, z = two:run(given)
+    assert.same({ 0, 2 }, y.shape)
+    assert.same({ 5, 0 }, z:totable())
+  end)
+
   it("refuses inputs of the wrong shape or name", function()
     assert.error_matches(function() model:run(core.zeros { 2, 5 }) end, 'input "x" has shape 2x6, but got 2x5')
     assert.error_matches(function() model:run { y = core.zeros { 2, 6 } } end, 'input "x" is missing')
@@ -311,6 +328,11 @@ describe("fit", function()
 end)
 
 describe("calibrate", function()
+  it("says that there are no rows", function()
+    local model = support.mlp()
+    assert.error_matches(function() model:calibrate(core.zeros { 0, 6 }, { "input_norm" }) end, "no rows")
+  end)
+
   it("collects what is named, by weight", function()
     local model, data = support.mlp(), support.dataset()
     local statistics = model:calibrate(data, { "input_norm", "input_mean", "gram" })

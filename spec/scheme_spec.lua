@@ -111,6 +111,17 @@ describe("composition", function()
     assert.is_true((both:values() - w):norm() < (alone:values() - w):norm())
   end)
 
+  it("by + alternates: better than a, and then b on the rest", function()
+    local a, b = mcl.lowrank { rank = 3 }, mcl.prune { density = 0.1 }
+    local first = a:apply(w):values()
+    local once = first + b:apply((w - first):eval()):values()
+    local function left(values) return (w - values):norm() end
+    local function by_sum(alternations) return left(mcl.sum({ a, b, alternations = alternations }):apply(w):values()) end
+    assert.near(left(once), by_sum(0), 1e-5)
+    assert.equal(by_sum(5), left((a + b):apply(w):values()))
+    assert.is_true(by_sum(5) < 0.99 * by_sum(0))
+  end)
+
   it("reads as it was written", function()
     local scheme = mcl.prune { density = 0.08 } .. mcl.share { bits = 5 }
     assert.matches("prune{density=0.08} .. share{bits=5}", tostring(scheme), 1, true)

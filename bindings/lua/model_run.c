@@ -13,24 +13,26 @@
 
 typedef struct run_ports {
   int inputs, outputs;
-  mcl_tensor *in[MOST_PORTS], *out[MOST_PORTS];
-  int64_t rows;    /* of the batch */
+  mcl_tensor *in[MOST_PORTS], *out[MOST_PORTS]; /* in: NULL where nothing uses the input */
+  int64_t rows;                                 /* of the batch */
   bool is_batched; /* inputs and outputs have a batch dimension: rows can be run in parts */
 } run_ports;
 
 static bool has_batch(mcl_shape shape) { return shape.rank > 0 && shape.dim[0] < 0; }
 
-/* The input tensor on the top of the stack, checked and converted; stays on the stack. */
+/* The input tensor on the top of the stack, checked and converted; stays on the stack. What nothing uses says nothing of
+ * the batch. */
 static void take_input(lua_State *L, mcl_model *m, int i, run_ports *ports) {
   mcl_shape wanted = mcl_model_input_shape(m, i);
   mcl_tensor *given = mcl_lua_tensor(L, -1);
   mcl_tensor **f32 = mcl_lua_push_tensor(L);
   mcl_lua_check(L, mcl_tensor_convert(given, MCL_F32, f32));
   mcl_shape got = given->shape;
+  bool is_used = mcl_model_uses(m, m->inputs[i]);
   if (has_batch(wanted)) {
     int64_t rows = got.rank ? got.dim[0] : 1;
-    if (ports->rows < 0) ports->rows = rows;
-    if (ports->rows != rows)
+    if (is_used && ports->rows < 0) ports->rows = rows;
+    if (is_used && ports->rows != rows)
       mcl_lua_fail(L, "inputs differ in their batch: %lld and %lld rows", (long long)ports->rows, (long long)rows);
     wanted.dim[0] = rows;
   } else {
@@ -41,7 +43,7 @@ static void take_input(lua_State *L, mcl_model *m, int i, run_ports *ports) {
     mcl_lua_fail(L, "input \"%s\" has shape %s, but got %s", mcl_model_input_name(m, i), mcl_shape_text(wanted, a),
                  mcl_shape_text(got, b));
   }
-  ports->in[i] = *f32;
+  ports->in[i] = is_used ? *f32 : NULL;
 }
 
 static void take_inputs(lua_State *L, mcl_model *m, run_ports *ports) {
@@ -75,43 +77,57 @@ static void push_outputs(lua_State *L, mcl_model *m, run_ports *ports) {
   }
 }
 
-static mcl_status run_rows(mcl_session *session, const run_ports *ports, int64_t first, int64_t rows) {
+/* Elements of one row of a tensor with a batch, of all of one without. */
+static size_t row_size(const run_ports *ports, const mcl_tensor *t, bool batched) {
+  return (size_t)(batched ? t->count / (ports->rows > 0 ? ports->rows : 1) : t->count);
+}
+
+/* A batch of no rows is run as one of one row, of which nothing goes in and nothing comes out: what does not depend on the
+ * batch is computed all the same. */
+static mcl_status run_rows(mcl_model *m, mcl_session *session, const run_ports *ports, int64_t first, int64_t rows) {
   for (int i = 0; i < ports->inputs; i++) {
-    size_t row = ports->rows > 0 ? (size_t)(ports->in[i]->count / ports->rows) : (size_t)ports->in[i]->count;
-    size_t count = ports->is_batched ? (size_t)rows * row : (size_t)ports->in[i]->count;
-    memcpy(mcl_session_input(session, i), mcl_tensor_f32(ports->in[i]) + (size_t)first * row, count * sizeof(float));
+    if (!ports->in[i]) continue;
+    bool batched = has_batch(mcl_model_input_shape(m, i));
+    size_t row = row_size(ports, ports->in[i], batched), count = batched ? (size_t)rows * row : row;
+    memcpy(mcl_session_input(session, i), mcl_tensor_f32(ports->in[i]) + (batched ? (size_t)first * row : 0),
+           count * sizeof(float));
   }
   MCL_TRY(mcl_session_run(session));
   for (int i = 0; i < ports->outputs; i++) {
-    size_t row = ports->rows > 0 ? (size_t)(ports->out[i]->count / ports->rows) : (size_t)ports->out[i]->count;
-    size_t count = ports->is_batched ? (size_t)rows * row : (size_t)ports->out[i]->count;
-    memcpy(mcl_tensor_f32(ports->out[i]) + (size_t)first * row, mcl_session_output(session, i), count * sizeof(float));
+    bool batched = has_batch(mcl_model_output_shape(m, i));
+    size_t row = row_size(ports, ports->out[i], batched), count = batched ? (size_t)rows * row : row;
+    memcpy(mcl_tensor_f32(ports->out[i]) + (batched ? (size_t)first * row : 0), mcl_session_output(session, i),
+           count * sizeof(float));
   }
   return MCL_OK;
 }
 
-/* The batch of a model that fixes it: the first input's own, which was checked against what is given. */
+/* The batch of a model that fixes it: that of the first input that is used, which was checked against what is given. */
 static int64_t fixed_batch(const mcl_model *m) {
-  mcl_shape shape = mcl_model_inputs(m) ? mcl_model_input_shape(m, 0) : (mcl_shape){0};
-  return shape.rank ? shape.dim[0] : 1;
+  for (int i = 0; i < mcl_model_inputs(m); i++) {
+    mcl_shape shape = mcl_model_input_shape(m, i);
+    if (mcl_model_uses(m, m->inputs[i])) return shape.rank ? shape.dim[0] : 1;
+  }
+  return 1;
 }
 
 static mcl_status run_all(mcl_model *m, const run_ports *ports) {
   mcl_session *session = NULL;
   mcl_status status = MCL_OK;
-  int64_t total = ports->rows < 0 ? 1 : ports->rows, made = 0;
+  int64_t total = ports->rows < 0 ? 1 : ports->rows, made = -1, first = 0;
   int64_t part = ports->is_batched && total > MOST_BATCH ? MOST_BATCH : total;
-  for (int64_t first = 0; first < total && !status; first += part) {
+  do {
     if (part > total - first) part = total - first; /* the last, shorter part has a session of its own */
     if (part != made) {
       mcl_session_free(session);
       session = NULL;
-      status = mcl_session_new(m, ports->rows < 0 ? fixed_batch(m) : part, &session);
+      status = mcl_session_new(m, ports->rows < 0 ? fixed_batch(m) : part > 0 ? part : 1, &session);
       made = part;
     }
     if (!status) status = mcl_check_cancel(m->ctx);
-    if (!status) status = run_rows(session, ports, first, part);
-  }
+    if (!status) status = run_rows(m, session, ports, first, part);
+    first += part;
+  } while (first < total && !status);
   mcl_session_free(session);
   return status;
 }
@@ -123,7 +139,7 @@ int mcl_lua_model_run(lua_State *L) {
   run_ports ports = {.rows = -1, .is_batched = true};
   take_inputs(L, m, &ports);
   push_outputs(L, m, &ports);
-  if (ports.rows != 0) mcl_lua_check(L, run_all(m, &ports));
+  mcl_lua_check(L, run_all(m, &ports));
   return ports.outputs;
 }
 

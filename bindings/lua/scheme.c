@@ -216,7 +216,7 @@ static int scheme_then(lua_State *L) {
 /* a + b, or core.sum(a, b, alternations) */
 static int scheme_sum(lua_State *L) {
   mcl_scheme *a = scheme_at(L, 1), *b = scheme_at(L, 2);
-  int alternations = lua_isnoneornil(L, 3) ? 0 : (int)mcl_lua_integer(L, 3, "alternations", 1, 1000);
+  int alternations = lua_isnoneornil(L, 3) ? MCL_SUM_ALTERNATIONS : (int)mcl_lua_integer(L, 3, "alternations", 0, 1000);
   mcl_scheme **out = push_scheme(L, needs_of(L, 1) | needs_of(L, 2));
   mcl_lua_check(L, mcl_scheme_sum(mcl_lua_ctx(L), a, b, alternations, out));
   return 1;

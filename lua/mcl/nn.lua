@@ -91,7 +91,7 @@ local kinds = {
   global_average_pool = {},
   batch_norm = { epsilon = number(0, 1), momentum = number(0, 1) },
   layer_norm = { epsilon = number(0, 1) },
-  dropout = { rate = number(0, 0.999) },
+  dropout = { rate = number(0, 0x1.fffffep-1) },
   leaky_relu = { alpha = number(-10, 10) },
   elu = { alpha = number(0, 100) },
   softmax = {},

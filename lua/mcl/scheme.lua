@@ -85,8 +85,8 @@ function scheme.keep(options)
   return core.keep(options)
 end
 
---- The sum of two schemes with a chosen number of alternations: mcl.sum { a, b, alternations = 10 }. `a + b` has the
--- preset.
+--- The sum of two schemes with a chosen number of alternations: mcl.sum { a, b, alternations = 10 }, from 0. `a + b`
+-- has 5.
 function scheme.sum(options)
   check.keys(options, { 1, 2, "alternations" }, "sum")
   if not scheme.is(options[1]) or not scheme.is(options[2]) then check.fail("sum: two schemes are wanted") end

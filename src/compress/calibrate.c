@@ -117,7 +117,10 @@ static mcl_status check(mcl_model *model, mcl_tensor *x, mcl_tensor *labels, uns
                     model->input_count);
   mcl_shape input = model->values[model->inputs[0]].shape;
   char wants[192], has[192];
-  bool fits = x->shape.rank == input.rank && x->shape.rank > 0 && x->shape.dim[0] > 0;
+  if (x->count == 0)
+    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "calibrate: the data have shape %s: there are no rows to learn from",
+                    mcl_shape_text(x->shape, has));
+  bool fits = x->shape.rank == input.rank && x->shape.rank > 0;
   for (int i = 1; fits && i < input.rank; i++) fits = x->shape.dim[i] == input.dim[i];
   if (x->dtype != MCL_F32 || !fits)
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "calibrate: the data is %s of %s, the model's input is f32 of %s",

@@ -61,6 +61,8 @@ mcl_status mcl_scheme_lowrank(mcl_context *ctx, int64_t rank, double energy, boo
 mcl_status mcl_scheme_keep(mcl_context *ctx, mcl_dtype dtype,
                            mcl_scheme **out); /* dense: f32, or rounded to f16, bf16 */
 mcl_status mcl_scheme_then(mcl_context *ctx, mcl_scheme *a, mcl_scheme *b, mcl_scheme **out); /* b on the values of a */
+/* a on the values, b on what a leaves; then each again on what the other leaves, so many times. */
+#define MCL_SUM_ALTERNATIONS 5 /* of a + b in Lua */
 mcl_status mcl_scheme_sum(mcl_context *ctx, mcl_scheme *a, mcl_scheme *b, int alternations, mcl_scheme **out);
 mcl_scheme *mcl_scheme_retain(mcl_scheme *s);
 void mcl_scheme_release(mcl_scheme *s);

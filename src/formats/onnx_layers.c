@@ -232,16 +232,25 @@ static mcl_status gemm_weight(onnx_import *import, const onnx_node *node, double
   return status;
 }
 
-/* A constant that is one number for each of `outputs`, or one for all, as the bias of a linear op; *bias is -1 where it is
- * of another shape. */
-static mcl_status bias_of(onnx_import *import, const onnx_node *node, int index, double beta, int64_t outputs,
+/* Adding the constant changes no dimension of a product of `rank` whose last one is `outputs`: it has no dimension more,
+ * and all but its last are 1. */
+static bool is_bias(mcl_shape shape, int rank, int64_t outputs) {
+  if (shape.rank > rank) return false;
+  for (int i = 0; i + 1 < shape.rank; i++)
+    if (shape.dim[i] != 1) return false;
+  return !shape.rank || shape.dim[shape.rank - 1] == 1 || shape.dim[shape.rank - 1] == outputs;
+}
+
+/* A constant that is one number for each of `outputs`, or one for all, as the bias of a linear op whose output has `rank`
+ * dimensions; *bias is -1 where it is of another shape. */
+static mcl_status bias_of(onnx_import *import, const onnx_node *node, int index, double beta, int rank, int64_t outputs,
                           int *bias) {
   mcl_tensor *t, *row = NULL;
   *bias = -1;
   if (!mcl_onnx_is_constant(import, node, index)) return MCL_OK;
   MCL_TRY(mcl_onnx_constant(import, node, index, &t));
-  bool is_row = t->count == outputs && (t->shape.rank == 0 || t->shape.dim[t->shape.rank - 1] == outputs);
-  if (!is_row && t->count != 1) return MCL_OK;
+  if (!is_bias(t->shape, rank, outputs)) return MCL_OK;
+  bool is_row = t->count == outputs;
   if (is_row && t->shape.rank == 1 && beta == 1)
     return mcl_onnx_weight(import, node, index, "bias", ONNX_AS_IS, false, bias);
   MCL_TRY(mcl_onnx_constant_f32(import, node, index, &t));
@@ -275,7 +284,7 @@ mcl_status mcl_onnx_gemm(onnx_import *import, const onnx_node *node) {
   if (!mcl_onnx_is_constant(import, node, 1)) MCL_TRY(scaled_by(import, node, alpha, "alpha", &x));
   mcl_shape w = mcl_onnx_shape(import, weight);
   bool has_c = mcl_onnx_input(import, node, 2) != NULL;
-  if (has_c && w.rank == 2) MCL_TRY(bias_of(import, node, 2, beta, w.dim[0], &bias));
+  if (has_c && w.rank == 2) MCL_TRY(bias_of(import, node, 2, beta, 2, w.dim[0], &bias));
   if (has_c && bias < 0) {
     MCL_TRY(mcl_onnx_computed(import, node, 2, &other));
     MCL_TRY(scaled_by(import, node, beta, "beta", &other));
@@ -307,7 +316,8 @@ mcl_status mcl_onnx_matmul(onnx_import *import, const onnx_node *node) {
   const onnx_node *last = node, *user = mcl_onnx_only_user(import, node);
   if (user && !*user->domain && !strcmp(user->op_type, "Add") && user->input_count == 2) {
     int index = !strcmp(user->inputs[0], node->outputs[0]);
-    MCL_TRY(bias_of(import, user, index, 1, mcl_onnx_shape(import, weight).dim[0], &bias));
+    MCL_TRY(
+        bias_of(import, user, index, 1, mcl_onnx_shape(import, x).rank, mcl_onnx_shape(import, weight).dim[0], &bias));
     if (bias >= 0) mcl_onnx_take(import, last = user);
   }
   onnx_put put = mcl_onnx_op("linear");

@@ -78,11 +78,12 @@ static mcl_status finish_binary(onnx_import *import, const onnx_node *node, cons
   return MCL_OK;
 }
 
-static bool is_number(onnx_import *import, const onnx_node *node, int index, double expected) {
+/* A constant of this one number, which adds no dimension to a value of `rank`. */
+static bool is_number(onnx_import *import, const onnx_node *node, int index, int rank, double expected) {
   double number;
   mcl_tensor *constant;
   if (!mcl_onnx_is_constant(import, node, index) || mcl_onnx_constant(import, node, index, &constant) ||
-      constant->count != 1 || mcl_onnx_number(import, node, index, &number))
+      constant->count != 1 || constant->shape.rank > rank || mcl_onnx_number(import, node, index, &number))
     return false;
   return fabs(number - expected) <= 1e-5 * fabs(expected);
 }
@@ -103,9 +104,8 @@ static bool is_erf_gelu(onnx_import *import, const onnx_node *node, const onnx_n
   static const char *const ops[4] = {"Erf", "Add", "Mul", "Mul"};
   const onnx_value *x = mcl_onnx_find(import, node->inputs[0]);
   if (!x || x->kind != ONNX_COMPUTED) return false;
-  bool scales =
-      !strcmp(node->op_type, "Div") ? is_number(import, node, 1, sqrt(2)) : is_number(import, node, 1, sqrt(0.5));
-  if (!scales) return false;
+  int rank = mcl_onnx_shape(import, x->value).rank;
+  if (!is_number(import, node, 1, rank, strcmp(node->op_type, "Div") ? sqrt(0.5) : sqrt(2))) return false;
   const onnx_node *at = node;
   for (int i = 0; i < 4; i++) {
     const char *name = at->outputs[0];
@@ -114,9 +114,9 @@ static bool is_erf_gelu(onnx_import *import, const onnx_node *node, const onnx_n
     chain[i] = at;
     int other = i == 0 ? 0 : other_input(at, name);
     if (other < 0) return false;
-    if (i == 1 && !is_number(import, at, other, 1)) return false;
+    if (i == 1 && !is_number(import, at, other, rank, 1)) return false;
     if (i == 2 && strcmp(at->inputs[other], node->inputs[0])) return false;
-    if (i == 3 && !is_number(import, at, other, 0.5)) return false;
+    if (i == 3 && !is_number(import, at, other, rank, 0.5)) return false;
   }
   return true;
 }
@@ -231,7 +231,6 @@ static mcl_status import_dropout(onnx_import *import, const onnx_node *node) {
   if (!(rate >= 0 && rate < 1))
     return mcl_onnx_node_fail(import, node, MCL_ERROR_FORMAT,
                               "op Dropout drops %g of its input; it must be from 0 to below 1", rate);
-  if (rate > 0.999) rate = 0.999;
   mcl_onnx_set_float(&put, "rate", rate);
   return finish_unary(import, node, &put);
 }

@@ -2,9 +2,9 @@
  * their order, each by its row of the table of ops. Only then are outputs given: a model's output bears the name
  * that ONNX gives it.
  *
- * The batch. A first dimension without a size is the batch. Many files say 1 there only because the exporter was shown
- * one example, so a first dimension of 1 is taken for the batch too, if the graph then still holds together; if it does
- * not, the file is read again as it stands. */
+ * The batch. A first dimension without a size is the batch. Where no input has one, many files say 1 there only because
+ * the exporter was shown one example, so a first dimension of 1 is taken for the batch, if the graph then still holds
+ * together; if it does not, the file is read again as it stands. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -140,8 +140,21 @@ static mcl_status input_shape(onnx_import *import, const onnx_value_info *info, 
   return MCL_OK;
 }
 
+/* The file itself says which dimension is the batch: a 1 beside it is a 1. */
+static bool has_open_input(onnx_import *import) {
+  const onnx_document *document = import->document;
+  for (int i = 0; i < document->input_count; i++) {
+    const onnx_value *value = mcl_onnx_find(import, document->inputs[i].name);
+    bool is_wanted = value->is_input && (value->uses || value->is_output);
+    if (is_wanted && document->inputs[i].has_shape && document->inputs[i].rank && document->inputs[i].dims[0] < 1)
+      return true;
+  }
+  return false;
+}
+
 static mcl_status add_inputs(onnx_import *import) {
   onnx_document *document = import->document;
+  if (has_open_input(import)) import->open_batch = false;
   for (int i = 0; i < document->input_count; i++) {
     const onnx_value_info *info = &document->inputs[i];
     onnx_value *value = mcl_onnx_find(import, info->name);
@@ -254,12 +267,16 @@ static mcl_status add_outputs(onnx_import *import) {
                       "%s: output \"%s\" comes from op Pad, which is supported before Conv alone", document->path,
                       value->name);
     int output = value->value;
-    bool is_free = model->values[output].producer >= 0;
+    bool is_free = model->values[output].weight < 0;
     for (int k = 0; k < i; k++) is_free = is_free && model->outputs[k] != output;
     if (!is_free || strcmp(model->values[output].name, value->name)) { /* a layer keeps its own name */
       const char *name = value->name;
       char renamed[64];
-      if (mcl_model_find_value(model, name) >= 0) snprintf(renamed, sizeof renamed, "output_%d", i), name = renamed;
+      if (mcl_model_find_value(model, name) >= 0) {
+        snprintf(renamed, sizeof renamed, "output_%d", i), name = renamed;
+        mcl_log(import->ctx, MCL_LOG_WARNING, "%s: output \"%.200s\" is called \"%s\": its name is taken",
+                document->path, value->name, name);
+      }
       mcl_status status = mcl_model_add_node(model, mcl_op_by_name("identity"), name, NULL, 1, &output, &output);
       if (status) return mcl_fail_where(import->ctx, status, "%s", document->path);
     }

@@ -39,7 +39,9 @@ static mcl_status run_dropout(const mcl_op_call *call) {
   return MCL_OK;
 }
 
-static const mcl_attribute_spec dropout_attributes[] = {MCL_FLOAT("rate", 0.5, 0, 0.999), MCL_END_OF_ATTRIBUTES};
+#define BELOW_ONE 0x1.fffffep-1 /* the greatest float */
+
+static const mcl_attribute_spec dropout_attributes[] = {MCL_FLOAT("rate", 0.5, 0, BELOW_ONE), MCL_END_OF_ATTRIBUTES};
 const mcl_op mcl_op_dropout = {.id = 18,
                                .name = "dropout",
                                .least_inputs = 1,

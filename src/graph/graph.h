@@ -138,6 +138,7 @@ mcl_status mcl_model_add_node(mcl_model *model, const mcl_op *op, const char *na
 mcl_status mcl_model_add_output(mcl_model *model, int value);
 mcl_status mcl_model_check_runs(mcl_model *model);                  /* MCL_ERROR_UNSUPPORTED where it has no outputs */
 int mcl_model_find_value(const mcl_model *model, const char *name); /* -1: none */
+bool mcl_model_uses(const mcl_model *model, int value);             /* a node reads it, or it is an output */
 int mcl_model_find_weight(const mcl_model *model, const char *name);
 /* The first node that has the weight as an input, and which input; -1: none uses it. `input` may be NULL. */
 int mcl_model_weight_node(const mcl_model *model, int weight, int *input);

@@ -103,6 +103,15 @@ int mcl_model_weight_node(const mcl_model *model, int weight, int *input) {
   return -1;
 }
 
+bool mcl_model_uses(const mcl_model *model, int value) {
+  for (int n = 0; n < model->node_count; n++)
+    for (int i = 0; i < model->nodes[n].inputs; i++)
+      if (model->nodes[n].input[i] == value) return true;
+  for (int i = 0; i < model->output_count; i++)
+    if (model->outputs[i] == value) return true;
+  return false;
+}
+
 static mcl_status check_name(const mcl_model *model, const char *what, const char *name) {
   if (!name || !*name) return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "%s: a %s without a name", model->name, what);
   if (mcl_model_find_value(model, name) >= 0)
@@ -204,7 +213,7 @@ static mcl_status check_attribute(mcl_context *ctx, const mcl_node *node, const 
                                   const mcl_attribute *attribute) {
   if (spec->type == MCL_ATTRIBUTE_FLOAT) {
     if (is_within(spec, attribute->number)) return MCL_OK;
-    return mcl_node_fail(ctx, node, "%s: %s is %g; it must be from %g to %g", node->op->name, spec->name,
+    return mcl_node_fail(ctx, node, "%s: %s is %.9g; it must be from %.9g to %.9g", node->op->name, spec->name,
                          attribute->number, spec->least, spec->most);
   }
   int wanted = spec->preset.count;

@@ -135,17 +135,24 @@ mcl_norm_rows mcl_layer_norm_of(const mcl_op_call *call) {
   return rows;
 }
 
+/* Of the dimensions of `whole` from the axis on, but for ones before them. */
+static bool are_last_dimensions(mcl_shape shape, mcl_shape whole, int axis) {
+  int ahead = shape.rank - (whole.rank - axis);
+  for (int i = 0; i < shape.rank; i++)
+    if (shape.dim[i] != (i < ahead ? 1 : whole.dim[axis + i - ahead])) return false;
+  return ahead >= 0;
+}
+
 static mcl_status shape_layer_norm(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
   int axis;
   char x[192], w[192];
   MCL_TRY(mcl_node_axis(ctx, node, mcl_node_int(node, 0), in[0].rank, in[0].rank - 1, &axis));
   if (in[0].dim[axis] < 0)
     return mcl_node_fail(ctx, node, "layer_norm from axis %d, the batch; use another axis", axis);
-  int64_t width = mcl_dims_count(in[0], axis, in[0].rank);
   for (int i = 1; i < node->inputs; i++)
-    if (node->input[i] >= 0 && mcl_elements(in[i]) != width)
-      return mcl_node_fail(ctx, node, "layer_norm of %s from axis %d wants scale and bias of %lld elements, not %s",
-                           mcl_shape_text(in[0], x), axis, (long long)width, mcl_shape_text(in[i], w));
+    if (node->input[i] >= 0 && !are_last_dimensions(in[i], in[0], axis))
+      return mcl_node_fail(ctx, node, "layer_norm of %s from axis %d wants scale and bias of these dimensions, not %s",
+                           mcl_shape_text(in[0], x), axis, mcl_shape_text(in[i], w));
   out[0] = in[0];
   return MCL_OK;
 }

@@ -250,7 +250,82 @@ static void a_batch_that_the_graph_fixes_stays(void **state) {
   mcl_model_free(model);
 }
 
+static void a_one_beside_an_open_batch_is_a_one(void **state) {
+  mcl_model *model = read_text(*state, "input x n 3; input mask 1 3; node Add a x,mask y; output y");
+  assert_int_equal(mcl_model_input_shape(model, 0).dim[0], -1);
+  assert_int_equal(mcl_model_input_shape(model, 1).dim[0], 1);
+  mcl_session *session;
+  assert_ok(*state, mcl_session_new(model, 2, &session));
+  memcpy(mcl_session_input(session, 0), (float[]){1, 2, 3, 4, 5, 6}, 6 * sizeof(float));
+  memcpy(mcl_session_input(session, 1), (float[]){10, 20, 30}, 3 * sizeof(float));
+  assert_ok(*state, mcl_session_run(session));
+  const float expected[] = {11, 22, 33, 14, 25, 36};
+  assert_memory_equal(mcl_session_output(session, 0), expected, sizeof expected);
+  mcl_session_free(session);
+  mcl_model_free(model);
+  model = read_text(*state, "input x n 4; input state 1 4; node Relu r x y; output y"); /* nothing uses it */
+  assert_int_equal(mcl_model_input_shape(model, 1).dim[0], 1);
+  mcl_model_free(model);
+}
+
+/* ---- Fusions keep the dimensions of what they fuse ---- */
+
+static void check_shape(mcl_context *ctx, const char *text, const char *expected) {
+  mcl_model *model = read_text(ctx, text);
+  char shape[192];
+  assert_string_equal(mcl_shape_text(mcl_model_output_shape(model, 0), shape), expected);
+  mcl_model_free(model);
+}
+
+/* Shapes are NumPy's broadcasts of what stands in the file. */
+static void a_fusion_loses_no_dimension(void **state) {
+  check_shape(*state,
+              "input x 5 4; init w float 4 3; init b float 1 1 3; node MatMul m x,w a; node Add s a,b y; output y",
+              "1x5x3");
+  check_shape(*state,
+              "input x 5 4; init w float 4 3; init b float 1 1 1; node MatMul m x,w a; node Add s b,a y; output y",
+              "1x5x3");
+  check_shape(*state,
+              "input x 5 4; init w float 4 3; init b float 1 3; node MatMul m x,w a; node Add s a,b y; output y",
+              "5x3");
+  check_shape(*state, "input x 5 4; init w float 4 1; init b float 3; node MatMul m x,w a; node Add s a,b y; output y",
+              "5x3");
+  onnx_bytes *gelu = onnx_from_text(
+      "input x 2 3; init r float 1 1 1 = 1.41421356; init one float = 1; init half float = 0.5;"
+      "node Div d x,r a; node Erf e a b; node Add p b,one c; node Mul m x,c d; node Mul h d,half y; output y");
+  mcl_model *model; /* by itself, an Erf is not known */
+  assert_fails(*state, MCL_ERROR_UNSUPPORTED, "op Erf",
+               mcl_onnx_read(*state, "gelu.onnx", NULL, gelu->data, gelu->size, &model));
+  free(gelu);
+}
+
 /* ---- Names, and what is left out ---- */
+
+static void an_output_that_is_an_input_keeps_its_name(void **state) {
+  mcl_model *model = read_text(*state, "input x n 4; node Relu r x y; output y; output x"), *again;
+  mcl_buffer bytes = {.ctx = *state};
+  assert_ok(*state, mcl_onnx_encode(model, &bytes));
+  assert_ok(*state, mcl_onnx_read(*state, "again.onnx", NULL, bytes.data, bytes.size, &again));
+  mcl_buffer_free(&bytes);
+  mcl_model *both[] = {model, again};
+  for (int i = 0; i < 2; i++) {
+    mcl_session *session;
+    assert_string_equal(mcl_model_output_name(both[i], 1), "x");
+    assert_ok(*state, mcl_session_new(both[i], 1, &session));
+    const float given[] = {-1, 2, -3, 4};
+    memcpy(mcl_session_input(session, 0), given, sizeof given);
+    assert_ok(*state, mcl_session_run(session));
+    assert_memory_equal(mcl_session_output(session, 1), given, sizeof given);
+    mcl_session_free(session);
+    mcl_model_free(both[i]);
+  }
+}
+
+static void a_rate_of_dropout_is_kept(void **state) {
+  mcl_model *model = read_text(*state, "input x n 4; init ratio float = 0.9999; node Dropout d x,ratio y; output y");
+  assert_close(model->nodes[0].attribute[0].number, 0.9999f, 0);
+  mcl_model_free(model);
+}
 
 static void inputs_and_outputs_keep_their_names(void **state) {
   mcl_model *model =
@@ -397,6 +472,10 @@ int main(void) {
       context_test(clip_takes_bounds_from_attributes_and_inputs),
       context_test(a_symbol_or_a_one_in_front_is_the_batch),
       context_test(a_batch_that_the_graph_fixes_stays),
+      context_test(a_one_beside_an_open_batch_is_a_one),
+      context_test(a_fusion_loses_no_dimension),
+      context_test(an_output_that_is_an_input_keeps_its_name),
+      context_test(a_rate_of_dropout_is_kept),
       context_test(inputs_and_outputs_keep_their_names),
       context_test(what_no_output_wants_is_left_out),
       context_test(one_initializer_of_two_layers_is_one_weight),
