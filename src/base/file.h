@@ -18,7 +18,8 @@ mcl_file_map *mcl_file_map_retain(mcl_file_map *map);
 void mcl_file_map_release(mcl_file_map *map); /* NULL is fine */
 
 /* Writing goes to a temporary file in the same folder; commit syncs it and renames it over `path`. Until then, and
- * after any failure, the file that was there is untouched. */
+ * after any failure, the file that was there is untouched. A link is followed: the file behind it is what is written, its
+ * temporary beside it. What is no ordinary file (/dev/stdout, a pipe) takes the bytes as they come. */
 typedef struct mcl_file_writer mcl_file_writer;
 
 mcl_status mcl_file_writer_open(mcl_context *ctx, const char *path, mcl_file_writer **out);
@@ -29,5 +30,21 @@ void mcl_file_abandon(mcl_file_writer *writer);      /* frees it and removes the
 
 /* All at once: writes `size` bytes to path, atomically. */
 mcl_status mcl_file_save(mcl_context *ctx, const char *path, const void *data, size_t size);
+
+/* ---- For those who write by other means than a writer ---- */
+
+/* Where the bytes of a path go before they are whole. */
+typedef struct mcl_file_place {
+  char *path;      /* as the caller names it */
+  char *real;      /* the file that it leads to */
+  char *temporary; /* beside that, open and empty; NULL where the bytes go straight into what is no ordinary file */
+  bool is_there;   /* is there a file of that name now? */
+} mcl_file_place;
+
+mcl_status mcl_file_place_open(mcl_context *ctx, const char *path, mcl_file_place *place, int *fd); /* to be closed */
+mcl_status mcl_file_place_commit(mcl_context *ctx, mcl_file_place *place); /* renames; the caller has synced */
+void mcl_file_place_free(mcl_context *ctx, mcl_file_place *place);         /* and removes what was not committed */
+/* "PATH: what: strerror(errno)", and that the file that was there is untouched, where one was. */
+mcl_status mcl_file_place_error(mcl_context *ctx, const mcl_file_place *place, const char *what);
 
 #endif

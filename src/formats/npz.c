@@ -262,40 +262,28 @@ static mcl_status write_archive(mcl_context *ctx, const char *path, const char *
   return status;
 }
 
-/* The permissions of the file that was there, or those that the umask leaves. */
-static mode_t mode_of(const char *path) {
-  struct stat old;
-  mode_t mask = umask(0);
-  umask(mask);
-  return stat(path, &old) == 0 ? old.st_mode & 0777 : 0666 & ~mask;
-}
-
 /* libzip writes by itself, so the promise of base/file.h (old file or new, never half) is kept here: a temporary file
  * in the same folder, synced, renamed. */
 mcl_status mcl_npz_save(mcl_context *ctx, const char *path, const mcl_named_tensor *tensors, int count, bool compress) {
-  size_t room = strlen(path) + 16;
-  char *temporary;
+  mcl_file_place place;
+  struct stat mode;
+  int file;
   if (count < 1) return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: an archive of no tensors cannot be written", path);
-  MCL_TRY(mcl_alloc(ctx, room, &temporary));
-  snprintf(temporary, room, "%s.XXXXXX", path);
-  int file = mkstemp(temporary);
+  MCL_TRY(mcl_file_place_open(ctx, path, &place, &file));
   mcl_status status = MCL_OK;
-  if (file < 0) {
-    status = mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be written: %s", path, strerror(errno));
-    mcl_free(ctx, temporary);
-    return status;
-  }
-  close(file);
-  status = write_archive(ctx, path, temporary, tensors, count, compress);
+  if (!place.temporary)
+    status = mcl_fail(ctx, MCL_ERROR_IO, "%s: is no ordinary file, and an archive is not written in one go", path);
+  bool has_mode = !fstat(file, &mode);
+  close(file); /* libzip puts a file of its own in its place */
+  if (!status) status = write_archive(ctx, path, place.temporary, tensors, count, compress);
   if (!status) {
-    file = open(temporary, O_RDONLY | O_CLOEXEC);
-    bool is_safe = file >= 0 && fchmod(file, mode_of(path)) == 0 && fsync(file) == 0;
+    file = open(place.temporary, O_RDONLY | O_CLOEXEC);
+    bool is_safe = file >= 0 && has_mode && !fchmod(file, mode.st_mode & 0777) && !fsync(file);
+    if (!is_safe) status = mcl_file_place_error(ctx, &place, "cannot be synced");
     if (file >= 0) close(file);
-    if (!is_safe || rename(temporary, path))
-      status = mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be written: %s", path, strerror(errno));
   }
-  if (status) unlink(temporary);
-  mcl_free(ctx, temporary);
+  if (!status) status = mcl_file_place_commit(ctx, &place);
+  mcl_file_place_free(ctx, &place);
   return status;
 }
 

@@ -1,0 +1,207 @@
+/* Files written whole or not at all: to a temporary beside the file, synced, renamed over it. A name that is a link stands
+ * for the file behind it; a device or a pipe, which nothing may be renamed over, takes the bytes as they come. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BUFFER_SIZE ((size_t)1 << 20)
+#define MOST_LINKS 40 /* that lead to one another, as the kernel has it */
+#define TEMPORARY_DIGITS 6
+
+struct mcl_file_writer {
+  mcl_context *ctx;
+  mcl_file_place place;
+  int fd;
+  size_t written, held; /* held: bytes in buffer that are not in the file yet */
+  uint8_t *buffer;
+};
+
+/* ---- Where a file goes ---- */
+
+/* Follows one link: *path becomes what it says, taken from the link's own folder. *is_link: was it one? */
+static mcl_status follow(mcl_context *ctx, char **path, bool *is_link) {
+  char target[4096];
+  ssize_t length = readlink(*path, target, sizeof target);
+  *is_link = length >= 0;
+  if (!*is_link) return MCL_OK;
+  if ((size_t)length == sizeof target) return mcl_fail(ctx, MCL_ERROR_IO, "%s: the link's text is too long", *path);
+  const char *slash = target[0] == '/' ? NULL : strrchr(*path, '/');
+  size_t folder = slash ? (size_t)(slash - *path) + 1 : 0;
+  char *next;
+  MCL_TRY(mcl_alloc(ctx, folder + (size_t)length + 1, &next));
+  memcpy(next, *path, folder);
+  memcpy(next + folder, target, (size_t)length);
+  next[folder + (size_t)length] = 0;
+  mcl_free(ctx, *path);
+  *path = next;
+  return MCL_OK;
+}
+
+/* The mode of a file that is there is kept; that of a new one is what the umask leaves of 0666. */
+static mcl_status make_temporary(mcl_context *ctx, mcl_file_place *place, mode_t old_mode, int *fd) {
+  static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+  size_t length = strlen(place->real);
+  MCL_TRY(mcl_alloc(ctx, length + TEMPORARY_DIGITS + 2, &place->temporary));
+  uint64_t number = mcl_now_us() * 2654435761u + (uint64_t)getpid() * 40503u + (uintptr_t)place;
+  for (int attempt = 0; attempt < 100; attempt++, number++) {
+    uint64_t rest = number;
+    memcpy(place->temporary, place->real, length);
+    place->temporary[length] = '.';
+    for (int i = 1; i <= TEMPORARY_DIGITS; i++, rest /= sizeof letters - 1)
+      place->temporary[length + (size_t)i] = letters[rest % (sizeof letters - 1)];
+    place->temporary[length + TEMPORARY_DIGITS + 1] = 0;
+    *fd = open(place->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (*fd >= 0 || errno != EEXIST) break;
+  }
+  if (*fd < 0) {
+    mcl_status status = mcl_file_place_error(ctx, place, "cannot be written");
+    mcl_free(ctx, place->temporary);
+    place->temporary = NULL;
+    return status;
+  }
+  if (place->is_there && fchmod(*fd, old_mode)) return MCL_OK; /* not vital */
+  return MCL_OK;
+}
+
+mcl_status mcl_file_place_open(mcl_context *ctx, const char *path, mcl_file_place *place, int *fd) {
+  struct stat info = {0};
+  bool is_link = true;
+  *fd = -1;
+  *place = (mcl_file_place){.is_there = !stat(path, &info)};
+  bool is_ordinary = !place->is_there || S_ISREG(info.st_mode);
+  mcl_status status = mcl_strdup(ctx, path, &place->path);
+  if (!status) status = mcl_strdup(ctx, path, &place->real);
+  if (!status && !is_ordinary) {
+    place->is_there = false; /* as a file that could be kept */
+    *fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (*fd < 0) status = mcl_file_place_error(ctx, place, "cannot be written");
+  } else if (!status) {
+    for (int i = 0; !status && is_link; i++) {
+      status = follow(ctx, &place->real, &is_link);
+      if (!status && is_link && i == MOST_LINKS)
+        status = mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be written: links that lead to each other", path);
+    }
+    if (!status) status = make_temporary(ctx, place, info.st_mode & 0777, fd);
+  }
+  if (status) mcl_file_place_free(ctx, place);
+  return status;
+}
+
+/* The name itself must be on disk too, or a power cut may bring the old file back. */
+static void sync_folder(const char *path) {
+  const char *slash = strrchr(path, '/');
+  char folder[4096] = ".";
+  if (slash && (size_t)(slash - path) < sizeof folder - 1) {
+    size_t length = slash == path ? 1 : (size_t)(slash - path);
+    memcpy(folder, path, length);
+    folder[length] = 0;
+  }
+  int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return;
+  fsync(fd);
+  close(fd);
+}
+
+mcl_status mcl_file_place_commit(mcl_context *ctx, mcl_file_place *place) {
+  if (!place->temporary) return MCL_OK;
+  if (rename(place->temporary, place->real)) return mcl_file_place_error(ctx, place, "cannot be renamed into place");
+  mcl_free(ctx, place->temporary);
+  place->temporary = NULL;
+  sync_folder(place->real);
+  return MCL_OK;
+}
+
+void mcl_file_place_free(mcl_context *ctx, mcl_file_place *place) {
+  if (place->temporary) unlink(place->temporary);
+  mcl_free(ctx, place->temporary);
+  mcl_free(ctx, place->real);
+  mcl_free(ctx, place->path);
+  *place = (mcl_file_place){0};
+}
+
+mcl_status mcl_file_place_error(mcl_context *ctx, const mcl_file_place *place, const char *what) {
+  return mcl_fail(ctx, MCL_ERROR_IO, "%s: %s: %s%s", place->path, what, strerror(errno),
+                  place->is_there ? "; the file that was there is untouched" : "");
+}
+
+/* ---- Writing ---- */
+
+mcl_status mcl_file_writer_open(mcl_context *ctx, const char *path, mcl_file_writer **out) {
+  mcl_file_writer *w;
+  *out = NULL;
+  MCL_TRY(mcl_alloc_zero(ctx, sizeof *w, &w));
+  w->ctx = ctx;
+  w->fd = -1;
+  mcl_status status = mcl_alloc(ctx, BUFFER_SIZE, &w->buffer);
+  if (!status) status = mcl_file_place_open(ctx, path, &w->place, &w->fd);
+  if (status) {
+    mcl_file_abandon(w);
+    return status;
+  }
+  *out = w;
+  return MCL_OK;
+}
+
+static mcl_status flush_bytes(mcl_file_writer *w, const uint8_t *data, size_t size) {
+  while (size) {
+    ssize_t n = write(w->fd, data, size < (1u << 30) ? size : (1u << 30));
+    if (n < 0 && errno == EINTR) { /* a pipe that nobody reads waits for long */
+      MCL_TRY(mcl_check_cancel(w->ctx));
+      continue;
+    }
+    if (n <= 0) return mcl_file_place_error(w->ctx, &w->place, "cannot be written");
+    data += n;
+    size -= (size_t)n;
+  }
+  return MCL_OK;
+}
+
+mcl_status mcl_file_write(mcl_file_writer *w, const void *data, size_t size) {
+  w->written += size;
+  if (size > BUFFER_SIZE - w->held) {
+    MCL_TRY(flush_bytes(w, w->buffer, w->held));
+    w->held = 0;
+    if (size >= BUFFER_SIZE) return flush_bytes(w, data, size);
+  }
+  if (size) memcpy(w->buffer + w->held, data, size);
+  w->held += size;
+  return MCL_OK;
+}
+
+size_t mcl_file_written(const mcl_file_writer *w) { return w->written; }
+
+mcl_status mcl_file_commit(mcl_file_writer *w) {
+  mcl_status status = flush_bytes(w, w->buffer, w->held);
+  if (!status && w->place.temporary && fsync(w->fd))
+    status = mcl_file_place_error(w->ctx, &w->place, "cannot be synced");
+  int fd = w->fd;
+  w->fd = -1;
+  if (close(fd) && !status) status = mcl_file_place_error(w->ctx, &w->place, "cannot be closed");
+  if (!status) status = mcl_file_place_commit(w->ctx, &w->place);
+  mcl_file_abandon(w);
+  return status;
+}
+
+void mcl_file_abandon(mcl_file_writer *w) {
+  if (!w) return;
+  if (w->fd >= 0) close(w->fd);
+  mcl_file_place_free(w->ctx, &w->place);
+  mcl_free(w->ctx, w->buffer);
+  mcl_free(w->ctx, w);
+}
+
+mcl_status mcl_file_save(mcl_context *ctx, const char *path, const void *data, size_t size) {
+  mcl_file_writer *writer;
+  MCL_TRY(mcl_file_writer_open(ctx, path, &writer));
+  mcl_status status = mcl_file_write(writer, data, size);
+  if (status) {
+    mcl_file_abandon(writer);
+    return status;
+  }
+  return mcl_file_commit(writer);
+}
