@@ -3,3 +3,4 @@ max_line_length = 120
 exclude_files = { "build" }
 files["spec"] = { std = "+busted" }
 files["lua/mcl.d.lua"] = { unused_args = false, max_line_length = false, ignore = { "241", "211" } }
+files["tests/hostile"] = { unused = false }

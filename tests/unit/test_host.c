@@ -14,41 +14,8 @@
 #include <time.h>
 
 #include "artifact/artifact.h"
-#include "base/random.h"
 #include "graph/graph.h"
-
-/* ---- A small model, and data for it ---- */
-
-static mcl_tensor *random_tensor(mcl_context *ctx, mcl_shape shape, uint64_t stream) {
-  mcl_tensor *t;
-  mcl_random random = mcl_random_at(1, stream);
-  assert_int_equal(mcl_tensor_new(ctx, MCL_F32, shape, &t), MCL_OK);
-  for (int64_t i = 0; i < t->count; i++) mcl_tensor_f32(t)[i] = mcl_random_normal(&random);
-  return t;
-}
-
-/* 8 → 4, one linear layer "fc" */
-static mcl_model *new_model(mcl_context *ctx) {
-  mcl_model *model;
-  mcl_repr *repr;
-  int values[2], out;
-  mcl_tensor *weight = random_tensor(ctx, mcl_shape_2(4, 8), 1);
-  assert_int_equal(mcl_model_new(ctx, "small", &model), MCL_OK);
-  assert_int_equal(mcl_model_add_input(model, "x", mcl_shape_2(-1, 8), &values[0]), MCL_OK);
-  assert_int_equal(mcl_dense_new(weight, &repr), MCL_OK);
-  assert_int_equal(mcl_model_add_weight(model, "fc.weight", repr, false, &values[1]), MCL_OK);
-  assert_int_equal(mcl_model_add_node(model, mcl_op_by_name("linear"), "fc", NULL, 2, values, &out), MCL_OK);
-  assert_int_equal(mcl_model_add_output(model, out), MCL_OK);
-  mcl_repr_release(repr);
-  mcl_tensor_release(weight);
-  return model;
-}
-
-static void new_data(mcl_context *ctx, mcl_tensor **x, mcl_tensor **y) {
-  *x = random_tensor(ctx, mcl_shape_2(200, 8), 2);
-  assert_int_equal(mcl_tensor_new(ctx, MCL_I64, mcl_shape_1(200), y), MCL_OK);
-  for (int64_t i = 0; i < 200; i++) ((int64_t *)mcl_tensor_data(*y))[i] = i % 4;
-}
+#include "unit/small_model.h"
 
 static mcl_context *new_context(const mcl_options *options) {
   mcl_context *ctx;

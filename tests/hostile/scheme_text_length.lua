@@ -1,0 +1,6 @@
+-- The same, written with mcl.keep.
+-- ends: anyhow
+local mcl = require "mcl"
+local s = mcl.keep{}
+for i = 1, 60 do s = s .. s end
+print(#tostring(s))
