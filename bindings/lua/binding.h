@@ -47,9 +47,11 @@ void mcl_lua_need_files(lua_State *L, const char *what); /* an error in a sandbo
 
 /* ---- Errors ---- */
 
-void mcl_lua_where(lua_State *L);                           /* pushes "recipe.lua:12: ", or "" */
-int mcl_lua_fail(lua_State *L, const char *format, ...);    /* an error at the recipe's line; never returns */
-void mcl_lua_check(lua_State *L, mcl_status status);        /* an error unless MCL_OK */
+void mcl_lua_where(lua_State *L);                        /* pushes "recipe.lua:12: ", or "" */
+int mcl_lua_fail(lua_State *L, const char *format, ...); /* an error at the recipe's line; never returns */
+void mcl_lua_check(lua_State *L, mcl_status status);     /* an error unless MCL_OK */
+/* For loops over what a caller gave: mcl_worked, its failure raised. Nothing that only C frees may be held. */
+void mcl_lua_worked(lua_State *L, int64_t *work, int64_t steps);
 int mcl_lua_bad(lua_State *L, int arg, const char *wanted); /* "argument 2: a tensor is wanted, got nil" */
 /* Calls the function under n arguments for C code: an error of it is kept, and comes out of mcl_lua_check. */
 mcl_status mcl_lua_call(mcl_lua *lua, lua_State *L, int arguments, int results);

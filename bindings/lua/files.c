@@ -1,5 +1,4 @@
 /* Files: arrays in and out, artifacts inspected and verified, whole files written atomically. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "artifact/artifact.h"
@@ -81,7 +80,7 @@ static int npz_save(lua_State *L) {
     list[i] = (mcl_named_tensor){(char *)(uintptr_t)name, mcl_lua_tensor(L, -1)};
     lua_rawseti(L, kept, i + 1);
   }
-  qsort(list, (size_t)count, sizeof *list, compare_named);
+  mcl_lua_check(L, mcl_sort(mcl_lua_ctx(L), list, (size_t)count, sizeof *list, compare_named));
   mcl_lua_check(L, mcl_npz_save(mcl_lua_ctx(L), path, list, count, lua_toboolean(L, 3)));
   return 0;
 }
@@ -197,7 +196,9 @@ static int hash(lua_State *L) {
     data = t->data;
     size = (size_t)t->count * mcl_dtype_size(t->dtype);
   }
-  snprintf(digits, sizeof digits, "%016llx", (unsigned long long)mcl_hash(data, size));
+  uint64_t value;
+  mcl_lua_check(L, mcl_hash_long(mcl_lua_ctx(L), data, size, &value));
+  snprintf(digits, sizeof digits, "%016llx", (unsigned long long)value);
   lua_pushstring(L, digits);
   return 1;
 }
@@ -207,9 +208,12 @@ static int hash_file(lua_State *L) {
   const char *path = path_argument(L, 1, "hash_file");
   char digits[24];
   mcl_file_map *map;
+  uint64_t value = 0;
   mcl_lua_check(L, mcl_file_map_open(mcl_lua_ctx(L), path, &map));
-  snprintf(digits, sizeof digits, "%016llx", (unsigned long long)mcl_hash(map->data, map->size));
+  mcl_status status = mcl_hash_long(map->ctx, map->data, map->size, &value);
   mcl_file_map_release(map);
+  mcl_lua_check(L, status);
+  snprintf(digits, sizeof digits, "%016llx", (unsigned long long)value);
   lua_pushstring(L, digits);
   return 1;
 }

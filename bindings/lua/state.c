@@ -245,6 +245,14 @@ static void count_hook(lua_State *L, lua_Debug *event) {
   lua->L = outer;
 }
 
+void mcl_lua_worked(lua_State *L, int64_t *work, int64_t steps) {
+  *work += steps;
+  if (*work < MCL_ASK_STEPS) return;
+  *work = 0;
+  mcl_lua *lua = mcl_lua_record(L);
+  if (lua && lua->ctx) mcl_lua_check(L, mcl_check_cancel(lua->ctx));
+}
+
 void mcl_lua_watch(lua_State *L) {
   mcl_lua *lua = mcl_lua_record(L);
   lua_sethook(L, count_hook, LUA_MASKCOUNT, lua ? lua->hook_period : HOOK_PERIOD);

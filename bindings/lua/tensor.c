@@ -163,7 +163,7 @@ static int tensor_item(lua_State *L) {
 }
 
 /* Elements from *at on, as nested tables from `axis` on. */
-static void push_nested(lua_State *L, mcl_tensor *t, int axis, int64_t *at) {
+static void push_nested(lua_State *L, mcl_tensor *t, int axis, int64_t *at, int64_t *work) {
   if (axis == t->shape.rank) {
     push_element(L, t, (*at)++);
     return;
@@ -172,14 +172,15 @@ static void push_nested(lua_State *L, mcl_tensor *t, int axis, int64_t *at) {
   int64_t n = t->shape.dim[axis];
   lua_createtable(L, n < INT32_MAX ? (int)n : 0, 0);
   for (int64_t i = 1; i <= n; i++) {
-    push_nested(L, t, axis + 1, at);
+    push_nested(L, t, axis + 1, at, work);
     lua_rawseti(L, -2, i);
+    mcl_lua_worked(L, work, 8);
   }
 }
 
 static int tensor_totable(lua_State *L) {
-  int64_t at = 0;
-  push_nested(L, mcl_lua_tensor(L, 1), 0, &at);
+  int64_t at = 0, work = 0;
+  push_nested(L, mcl_lua_tensor(L, 1), 0, &at, &work);
   return 1;
 }
 
@@ -294,7 +295,19 @@ static int tensor_matmul(lua_State *L) {
   return 1;
 }
 
-/* Along the last axis, the index (from 1) of the largest; the first of equal ones. */
+/* The index (from 1) of the largest of a row; the first of equal ones. */
+static int64_t argmax_of(lua_State *L, const float *row, int64_t n, int64_t *work) {
+  int64_t best = 0;
+  for (int64_t first = 0; first < n; first += MCL_ASK_STEPS) {
+    int64_t end = n - first < MCL_ASK_STEPS ? n : first + MCL_ASK_STEPS;
+    for (int64_t j = first; j < end; j++)
+      if (row[j] > row[best]) best = j;
+    mcl_lua_worked(L, work, end - first);
+  }
+  return best + 1;
+}
+
+/* Along the last axis. */
 static int tensor_argmax(lua_State *L) {
   mcl_tensor *t = mcl_lua_tensor(L, 1);
   if (t->shape.rank == 0 || t->shape.dim[t->shape.rank - 1] == 0) mcl_lua_fail(L, "argmax: the last axis is empty");
@@ -305,11 +318,8 @@ static int tensor_argmax(lua_State *L) {
   mcl_lua_check(L, mcl_tensor_new(t->ctx, MCL_I64, shape, out));
   const float *row = mcl_tensor_f32(*f32);
   int64_t *best = (*out)->data;
-  for (int64_t i = 0; i < (*out)->count; i++, row += n) {
-    for (int64_t j = 0; j < n; j++)
-      if (row[j] > row[best[i]]) best[i] = j;
-    best[i]++;
-  }
+  int64_t work = 0;
+  for (int64_t i = 0; i < (*out)->count; i++) best[i] = argmax_of(L, row + i * n, n, &work);
   return 1;
 }
 

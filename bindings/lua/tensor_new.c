@@ -23,7 +23,7 @@ static mcl_shape nested_shape(lua_State *L, int arg) {
   return shape;
 }
 
-static void fill_nested(lua_State *L, mcl_shape shape, int axis, double **at) {
+static void fill_nested(lua_State *L, mcl_shape shape, int axis, double **at, int64_t *work) {
   if (axis == shape.rank) {
     if (lua_isboolean(L, -1))
       *(*at)++ = lua_toboolean(L, -1);
@@ -39,8 +39,9 @@ static void fill_nested(lua_State *L, mcl_shape shape, int axis, double **at) {
   luaL_checkstack(L, 4, "nested tables");
   for (int64_t i = 1; i <= shape.dim[axis]; i++) {
     lua_geti(L, -1, i);
-    fill_nested(L, shape, axis + 1, at);
+    fill_nested(L, shape, axis + 1, at, work);
     lua_pop(L, 1);
+    mcl_lua_worked(L, work, 8);
   }
 }
 
@@ -59,25 +60,55 @@ static int new_tensor(lua_State *L) {
   mcl_lua_check(L, mcl_tensor_new(ctx, MCL_F64, shape, wide));
   double *at = (*wide)->data;
   lua_pushvalue(L, 1);
-  fill_nested(L, shape, 0, &at);
+  int64_t work = 0;
+  fill_nested(L, shape, 0, &at, &work);
   lua_pop(L, 1);
   mcl_lua_check(L, mcl_tensor_convert(*wide, dtype, out));
   return 1;
 }
 
-/* ---- Filled ---- */
+/* ---- Filled, a chunk at a time ---- */
+
+#define CHUNK ((int64_t)1 << 16)
+
+typedef struct filling {
+  mcl_tensor *t;
+  uint8_t element[8]; /* of all; or */
+  double first, step; /* of a range; or */
+  mcl_random start;   /* of random numbers */
+  bool normal;
+  float mean, scale;
+  void (*fill)(const struct filling *f, int64_t first, int64_t end);
+} filling;
+
+static mcl_status fill_chunk(void *arg, int64_t chunk, int worker) {
+  const filling *f = arg;
+  (void)worker;
+  f->fill(f, chunk * CHUNK, f->t->count - chunk * CHUNK < CHUNK ? f->t->count : (chunk + 1) * CHUNK);
+  return MCL_OK;
+}
+
+static void fill(lua_State *L, filling *f) {
+  int64_t chunks = f->t->count / CHUNK + (f->t->count % CHUNK != 0);
+  mcl_lua_check(L, chunks == 1 ? fill_chunk(f, 0, 0) : mcl_parallel(f->t->ctx, chunks, fill_chunk, f));
+}
+
+static void fill_equal(const filling *f, int64_t first, int64_t end) {
+  size_t size = mcl_dtype_size(f->t->dtype);
+  uint8_t *data = f->t->data;
+  for (int64_t i = first; i < end; i++) memcpy(data + (size_t)i * size, f->element, size);
+}
 
 static mcl_tensor **push_filled(lua_State *L, double value) {
   mcl_shape shape = mcl_lua_shape(L, 1);
   mcl_dtype dtype = lua_isnoneornil(L, 2) ? MCL_F32 : mcl_lua_dtype(L, 2);
   mcl_context *ctx = mcl_lua_ctx(L);
   mcl_tensor **out = mcl_lua_push_tensor(L);
-  mcl_lua_check(L, mcl_tensor_new(ctx, dtype, shape, out));
+  mcl_lua_check(L, (value == 0 ? mcl_tensor_new : mcl_tensor_new_raw)(ctx, dtype, shape, out));
   if (value == 0) return out;
-  size_t size = mcl_dtype_size(dtype);
-  uint8_t element[8], *data = (*out)->data;
-  mcl_convert(MCL_F64, &value, dtype, element, 1);
-  for (int64_t i = 0; i < (*out)->count; i++) memcpy(data + (size_t)i * size, element, size);
+  filling f = {.t = *out, .fill = fill_equal};
+  mcl_convert(MCL_F64, &value, dtype, f.element, 1);
+  fill(L, &f);
   return out;
 }
 
@@ -99,6 +130,10 @@ static int full(lua_State *L) {
   return 1;
 }
 
+static void fill_range(const filling *f, int64_t first, int64_t end) {
+  for (int64_t i = first; i < end; i++) mcl_tensor_f32(f->t)[i] = (float)(f->first + (double)i * f->step);
+}
+
 /* 1, 2 … n; or first … last by step. */
 static int arange(lua_State *L) {
   double first = lua_gettop(L) > 1 ? mcl_lua_number(L, 1, "first", -1e15, 1e15) : 1;
@@ -108,36 +143,22 @@ static int arange(lua_State *L) {
   double count = floor((last - first) / step + 1e-9) + 1;
   mcl_context *ctx = mcl_lua_ctx(L);
   mcl_tensor **out = mcl_lua_push_tensor(L);
-  mcl_lua_check(L, mcl_tensor_new(ctx, MCL_F32, mcl_shape_1(count > 0 ? (int64_t)count : 0), out));
-  for (int64_t i = 0; i < (*out)->count; i++) mcl_tensor_f32(*out)[i] = (float)(first + (double)i * step);
+  mcl_lua_check(L, mcl_tensor_new_raw(ctx, MCL_F32, mcl_shape_1(count > 0 ? (int64_t)count : 0), out));
+  filling f = {.t = *out, .first = first, .step = step, .fill = fill_range};
+  fill(L, &f);
   return 1;
 }
 
 /* ---- Random ---- */
 
-#define RANDOM_CHUNK ((int64_t)1 << 16)
-
-typedef struct random_fill {
-  mcl_tensor *t;
-  mcl_random start;
-  bool normal;
-  float mean, scale;
-} random_fill;
-
 /* A chunk's numbers depend on its place alone, so the threads do not matter. */
-static mcl_status fill_chunk(void *arg, int64_t chunk, int worker) {
-  random_fill *fill = arg;
-  (void)worker;
-  int64_t first = chunk * RANDOM_CHUNK;
-  int64_t end = first + RANDOM_CHUNK < fill->t->count ? first + RANDOM_CHUNK : fill->t->count;
-  mcl_random random = fill->start;
+static void fill_random(const filling *f, int64_t first, int64_t end) {
+  mcl_random random = f->start;
   random.counter = (uint64_t)first * 2; /* a normal number takes two draws */
-  MCL_TRY(mcl_check_cancel(fill->t->ctx));
   for (int64_t i = first; i < end; i++) {
-    float value = fill->normal ? mcl_random_normal(&random) : mcl_random_uniform(&random);
-    mcl_tensor_f32(fill->t)[i] = fill->mean + fill->scale * value;
+    float value = f->normal ? mcl_random_normal(&random) : mcl_random_uniform(&random);
+    mcl_tensor_f32(f->t)[i] = f->mean + f->scale * value;
   }
-  return MCL_OK;
 }
 
 static int random_tensor(lua_State *L) {
@@ -150,21 +171,21 @@ static int random_tensor(lua_State *L) {
   } else if (!lua_istable(L, 2)) {
     mcl_lua_bad(L, 2, "a table such as {seed = 1, kind = \"normal\"}");
   }
-  random_fill fill = {.scale = (float)mcl_lua_field_number(L, 2, "scale", 1, -1e30, 1e30),
-                      .mean = (float)mcl_lua_field_number(L, 2, "mean", 0, -1e30, 1e30)};
+  filling f = {.scale = (float)mcl_lua_field_number(L, 2, "scale", 1, -1e30, 1e30),
+               .mean = (float)mcl_lua_field_number(L, 2, "mean", 0, -1e30, 1e30),
+               .fill = fill_random};
   const char *kind = mcl_lua_field_string(L, 2, "kind", "uniform");
-  fill.normal = !strcmp(kind, "normal");
-  if (!fill.normal && strcmp(kind, "uniform"))
+  f.normal = !strcmp(kind, "normal");
+  if (!f.normal && strcmp(kind, "uniform"))
     mcl_lua_fail(L, "random: kind \"%s\" is neither \"normal\" nor \"uniform\"", kind);
   bool seeded = lua_getfield(L, 2, "seed") != LUA_TNIL;
   uint64_t seed = seeded ? (uint64_t)mcl_lua_integer(L, -1, "seed", INT64_MIN, INT64_MAX) : mcl_context_seed(lua->ctx);
   uint64_t stream = mcl_random_stream("tensor") + (seeded ? 0 : ++lua->random_calls);
-  fill.start = mcl_random_at(seed, stream);
+  f.start = mcl_random_at(seed, stream);
   mcl_tensor **out = mcl_lua_push_tensor(L);
   mcl_lua_check(L, mcl_tensor_new_raw(lua->ctx, MCL_F32, shape, out));
-  fill.t = *out;
-  int64_t chunks = (fill.t->count + RANDOM_CHUNK - 1) / RANDOM_CHUNK;
-  mcl_lua_check(L, mcl_parallel(lua->ctx, chunks, fill_chunk, &fill));
+  f.t = *out;
+  fill(L, &f);
   return 1;
 }
 

@@ -137,6 +137,7 @@ void mcl_context_resume(mcl_context *ctx) { atomic_store_explicit(&ctx->cancel, 
 void mcl_cancel_shield(mcl_context *ctx, bool on) { atomic_store(&ctx->shielded, on); }
 
 mcl_status mcl_check_cancel(mcl_context *ctx) {
+  if (ctx->asked) ctx->asked(ctx);
   if (atomic_load_explicit(&ctx->shielded, memory_order_relaxed)) return MCL_OK;
   if (ctx->options.cancelled && pthread_equal(pthread_self(), ctx->owner)) {
     uint64_t now = mcl_now_us();

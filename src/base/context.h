@@ -38,6 +38,20 @@ mcl_status mcl_strdup(mcl_context *ctx, const char *text, char **out);
 /* MCL_ERROR_CANCELLED once cancel was asked for. Cheap: call it in every loop that may pass 10 ms. The host's
  * callback is asked only from the thread that owns the context; workers see the flag. */
 mcl_status mcl_check_cancel(mcl_context *ctx);
+/* For a serial loop: adds `steps`, of some nanoseconds each, to *work, and asks once in MCL_ASK_STEPS of them. */
+#define MCL_ASK_STEPS ((int64_t)1 << 20)
+static inline mcl_status mcl_worked(mcl_context *ctx, int64_t *work, int64_t steps) {
+  *work += steps;
+  if (*work < MCL_ASK_STEPS) return MCL_OK;
+  *work = 0;
+  return mcl_check_cancel(ctx);
+}
+/* memcpy and memset to zero of much: they ask every few megabytes, and stop there. */
+mcl_status mcl_copy(mcl_context *ctx, void *to, const void *from, size_t size);
+mcl_status mcl_zero(mcl_context *ctx, void *to, size_t size);
+/* qsort, but stable, the same everywhere, and asking; the order is undefined after a cancel. May need memory. */
+mcl_status mcl_sort(mcl_context *ctx, void *base, size_t count, size_t size,
+                    int (*compare)(const void *a, const void *b));
 /* While on, mcl_check_cancel succeeds: for putting things back after a cancel, in a few milliseconds. */
 void mcl_cancel_shield(mcl_context *ctx, bool on);
 

@@ -16,7 +16,8 @@ struct mcl_context {
   mcl_options options;
   int threads;
   atomic_bool cancel, shielded;
-  uint64_t next_ask_us; /* when the host's cancelled callback is due again */
+  void (*asked)(mcl_context *ctx); /* at every mcl_check_cancel, of any thread: for tests that count or cancel there */
+  uint64_t next_ask_us;            /* when the host's cancelled callback is due again */
   uint64_t next_progress_us;
   pthread_t owner;
   atomic_size_t memory, memory_peak;

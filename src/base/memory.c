@@ -51,10 +51,34 @@ mcl_status mcl_alloc(mcl_context *ctx, size_t size, void *out) {
   return MCL_OK;
 }
 
-mcl_status mcl_alloc_zero(mcl_context *ctx, size_t size, void *out) {
-  MCL_TRY(mcl_alloc(ctx, size, out));
-  memset(*(void **)out, 0, size);
+/* ---- Much memory, in pieces between which a cancel is heard ---- */
+
+#define PIECE ((size_t)8 << 20) /* 2 to 10 ms where the pages are new */
+
+mcl_status mcl_copy(mcl_context *ctx, void *to, const void *from, size_t size) {
+  for (size_t at = 0; at < size; at += PIECE) {
+    if (at) MCL_TRY(mcl_check_cancel(ctx));
+    memcpy((uint8_t *)to + at, (const uint8_t *)from + at, size - at < PIECE ? size - at : PIECE);
+  }
   return MCL_OK;
+}
+
+mcl_status mcl_zero(mcl_context *ctx, void *to, size_t size) {
+  for (size_t at = 0; at < size; at += PIECE) {
+    if (at) MCL_TRY(mcl_check_cancel(ctx));
+    memset((uint8_t *)to + at, 0, size - at < PIECE ? size - at : PIECE);
+  }
+  return MCL_OK;
+}
+
+mcl_status mcl_alloc_zero(mcl_context *ctx, size_t size, void *out) {
+  void **to = out;
+  MCL_TRY(mcl_alloc(ctx, size, out));
+  mcl_status status = mcl_zero(ctx, *to, size);
+  if (!status) return MCL_OK;
+  mcl_free(ctx, *to);
+  *to = NULL;
+  return status;
 }
 
 mcl_status mcl_alloc_array(mcl_context *ctx, size_t count, size_t size, void *out) {
@@ -72,8 +96,9 @@ mcl_status mcl_realloc(mcl_context *ctx, size_t size, void *memory) {
   MCL_TRY(mcl_alloc(ctx, size, &fresh));
   if (*at) {
     size_t old = *head_of(*at);
-    memcpy(fresh, *at, old < size ? old : size);
-    mcl_free(ctx, *at);
+    mcl_status status = mcl_copy(ctx, fresh, *at, old < size ? old : size);
+    mcl_free(ctx, status ? fresh : *at);
+    if (status) return status;
   }
   *at = fresh;
   return MCL_OK;

@@ -4,7 +4,6 @@
  * that do not fit are passed over; then choices are exchanged, one better against one or no cheaper, hull or not, for as
  * long as that fits the budget and lowers the distortion. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "compress/compress.h"
 
@@ -56,7 +55,7 @@ static mcl_status read_item(plan *p, int i, const mcl_choice *choices, int count
                       i + 1);
     points[c] = (point){choices[c].cost, choices[c].distortion, c};
   }
-  qsort(points, (size_t)count, sizeof *points, by_cost);
+  MCL_TRY(mcl_sort(p->ctx, points, (size_t)count, sizeof *points, by_cost));
   int kept = 0;
   for (int c = 0; c < count; c++)
     if (kept == 0 || points[c].distortion < points[kept - 1].distortion) points[kept++] = points[c];
@@ -90,13 +89,12 @@ static int by_slope(const void *a, const void *b) {
 
 /* ---- Walking the hulls ---- */
 
-/* Takes what fits; returns the Lagrangian bound. */
-static double walk_hulls(plan *p) {
-  double distortion = 0, bound = 0, relaxed = p->cost;
+/* Takes what fits; *out is the Lagrangian bound. */
+static mcl_status walk_hulls(plan *p, double *out) {
+  double bound = 0, relaxed = p->cost;
   bool cut = false;
-  for (int i = 0; i < p->items; i++) distortion += p->item[i].points[0].distortion;
-  bound = distortion;
-  qsort(p->segments, (size_t)p->segment_count, sizeof *p->segments, by_slope);
+  for (int i = 0; i < p->items; i++) bound += p->item[i].points[0].distortion;
+  MCL_TRY(mcl_sort(p->ctx, p->segments, (size_t)p->segment_count, sizeof *p->segments, by_slope));
   for (int s = 0; s < p->segment_count; s++) {
     const segment *g = &p->segments[s];
     item *it = &p->item[g->item];
@@ -113,7 +111,8 @@ static double walk_hulls(plan *p) {
     it->at = g->to;
     p->cost += cost;
   }
-  return bound;
+  *out = bound;
+  return MCL_OK;
 }
 
 /* ---- Exchanging ---- */
@@ -130,7 +129,7 @@ typedef struct prefix {
   int best, other;
 } prefix;
 
-static int list_moves(const plan *p, bool upgrades, move *moves) {
+static mcl_status list_moves(const plan *p, bool upgrades, move *moves, int *out) {
   int count = 0;
   for (int i = 0; i < p->items; i++) {
     const item *it = &p->item[i];
@@ -140,8 +139,8 @@ static int list_moves(const plan *p, bool upgrades, move *moves) {
       moves[count++] = (move){it->points[c].cost - now->cost, it->points[c].distortion - now->distortion, i, c};
   }
   if (!upgrades) moves[count++] = (move){.item = -1}; /* none */
-  qsort(moves, (size_t)count, sizeof *moves, by_added_cost);
-  return count;
+  *out = count;
+  return mcl_sort(p->ctx, moves, (size_t)count, sizeof *moves, by_added_cost);
 }
 
 static void find_prefixes(const move *downs, int count, prefix *out) {
@@ -157,9 +156,12 @@ static void find_prefixes(const move *downs, int count, prefix *out) {
   }
 }
 
-/* One exchange, the best; false where none helps. */
-static bool exchange(plan *p, move *ups, move *downs, prefix *prefixes) {
-  int up_count = list_moves(p, true, ups), down_count = list_moves(p, false, downs);
+/* One exchange, the best; *found is false where none helps. */
+static mcl_status exchange(plan *p, move *ups, move *downs, prefix *prefixes, bool *found) {
+  int up_count, down_count;
+  *found = false;
+  MCL_TRY(list_moves(p, true, ups, &up_count));
+  MCL_TRY(list_moves(p, false, downs, &down_count));
   find_prefixes(downs, down_count, prefixes);
   double slack = p->budget - p->cost, gain = 0;
   int up = -1, down = -1, reach = down_count;
@@ -172,12 +174,13 @@ static bool exchange(plan *p, move *ups, move *downs, prefix *prefixes) {
     double change = ups[u].distortion + downs[d].distortion;
     if (change < gain - 1e-12 * fabs(ups[u].distortion)) gain = change, up = u, down = d;
   }
-  if (up < 0) return false;
+  if (up < 0) return MCL_OK;
   p->item[ups[up].item].at = ups[up].to;
   if (downs[down].item >= 0) p->item[downs[down].item].at = downs[down].to;
   p->cost = 0;
   for (int i = 0; i < p->items; i++) p->cost += p->item[i].points[p->item[i].at].cost;
-  return true;
+  *found = true;
+  return MCL_OK;
 }
 
 /* Summed anew in order, rounding may differ by a little: an exchange that then passes the budget is taken back. */
@@ -193,7 +196,9 @@ static mcl_status repair(plan *p) {
   for (int round = 0; round < 20000 && !status; round++) {
     if ((status = mcl_check_cancel(p->ctx))) break;
     for (int i = 0; i < p->items; i++) before[i] = p->item[i].at;
-    if (!exchange(p, ups, downs, prefixes)) break;
+    bool found;
+    status = exchange(p, ups, downs, prefixes, &found);
+    if (status || !found) break;
     if (p->cost <= p->budget) continue;
     for (int i = 0; i < p->items; i++) p->item[i].at = before[i];
     break;
@@ -216,7 +221,11 @@ static mcl_status prepare(plan *p, const mcl_choice *const *choices, const int *
   MCL_TRY(mcl_alloc_array(p->ctx, total, sizeof **hull, hull));
   point *points = p->points;
   for (int i = 0; i < p->items; points += counts[i++]) MCL_TRY(read_item(p, i, choices[i], counts[i], points));
-  for (int i = 0; i < p->items; i++) add_hull(p, i, *hull);
+  int64_t work = 0;
+  for (int i = 0; i < p->items; i++) {
+    add_hull(p, i, *hull);
+    MCL_TRY(mcl_worked(p->ctx, &work, 8 * (int64_t)p->item[i].count));
+  }
   if (p->cost > p->budget)
     return mcl_fail(p->ctx, MCL_ERROR_BUDGET,
                     "the budget of %.15g cannot be met: the smallest that can be reached is %.15g", p->budget, p->cost);
@@ -231,8 +240,8 @@ mcl_status mcl_plan_solve(mcl_context *ctx, int n, const mcl_choice *const *choi
   double bound = 0;
   mcl_status status = prepare(&p, choices, counts, &hull);
   if (!status) {
-    bound = walk_hulls(&p);
-    status = repair(&p);
+    status = walk_hulls(&p, &bound);
+    if (!status) status = repair(&p);
   }
   double distortion = 0;
   for (int i = 0; i < n && !status; i++) {

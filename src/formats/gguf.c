@@ -3,7 +3,6 @@
  * aligned. It has weights and no graph. Read by mapping: tensors view the file but for those in blocks (Q4_0, Q8_0),
  * which become f32. Metadata is checked from end to end, and takes no memory but for the list of its keys. */
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/threads.h"
 #include "formats/arrays.h"
@@ -156,7 +155,7 @@ static int by_text(const void *a, const void *b) {
 
 /* Sorts the list. */
 static mcl_status check_unique(const mcl_reader *reader, const char *what, string_view *list, size_t count) {
-  qsort(list, count, sizeof *list, by_text);
+  MCL_TRY(mcl_sort(reader->ctx, list, count, sizeof *list, by_text));
   for (size_t i = 1; i < count; i++)
     if (!by_text(&list[i - 1], &list[i]))
       return mcl_fail(reader->ctx, MCL_ERROR_FORMAT, "%s: two %s are called \"%.*s\"", reader->what, what,
@@ -252,7 +251,7 @@ static mcl_status place_entries(const mcl_reader *reader, tensor_entry *entries,
                                 size_t *begin) {
   *begin = align(reader->at, alignment);
   size_t data_size = reader->size > *begin ? reader->size - *begin : 0, end = 0;
-  qsort(entries, count, sizeof *entries, by_place);
+  MCL_TRY(mcl_sort(reader->ctx, entries, count, sizeof *entries, by_place));
   for (size_t i = 0; i < count; i++) {
     const tensor_entry *entry = &entries[i];
     if (entry->offset % alignment) return entry_fail(reader, entry, "its offset is not aligned");

@@ -3,7 +3,6 @@
  * their place is aligned; every byte must belong to exactly one tensor, as the format demands. */
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "formats/arrays.h"
 
@@ -83,7 +82,7 @@ static mcl_status read_entries(mcl_context *ctx, const char *path, json_t *heade
     MCL_TRY(read_entry(ctx, path, name, value, data_size, &entries[*count]));
     ++*count;
   }
-  qsort(entries, (size_t)*count, sizeof *entries, by_place);
+  MCL_TRY(mcl_sort(ctx, entries, (size_t)*count, sizeof *entries, by_place));
   for (int i = 0; i < *count; i++) {
     if (entries[i].begin != end)
       return entry_fail(ctx, path, entries[i].name, "overlaps another, or leaves a hole before it");

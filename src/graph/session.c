@@ -1,6 +1,5 @@
 /* Inference. A session plans once: every value gets its place in one arena, values whose lives do not overlap share
  * places, and an op that can works in place. A run then only calls the ops in their order, and allocates nothing. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "graph/bind.h"
@@ -156,9 +155,10 @@ static int compare_places(const void *a, const void *b) {
 }
 
 /* Greatest first, each at the lowest offset that no place of an overlapping life covers. order: pointers to places. */
-static size_t lay_out(place **order, int count) {
+static mcl_status lay_out(mcl_context *ctx, place **order, int count, size_t *out) {
   size_t total = 0;
-  qsort(order, (size_t)count, sizeof *order, compare_places);
+  int64_t work = 0;
+  MCL_TRY(mcl_sort(ctx, order, (size_t)count, sizeof *order, compare_places));
   for (int i = 0; i < count; i++) {
     size_t offset = 0;
     for (int k = 0; k < i; k++) { /* the places before are kept in ascending order of offset */
@@ -174,8 +174,10 @@ static size_t lay_out(place **order, int count) {
     int k = i;
     for (; k > 0 && order[k - 1]->offset > offset; k--) order[k] = order[k - 1];
     order[k] = placed;
+    MCL_TRY(mcl_worked(ctx, &work, 2 * i + 1));
   }
-  return total;
+  *out = total;
+  return MCL_OK;
 }
 
 static size_t greatest_workspace(const mcl_session *session) {
@@ -200,8 +202,10 @@ static mcl_status plan_arena(mcl_session *session, plan *p) {
   place **order;
   MCL_TRY(mcl_alloc_array(ctx, values, sizeof *order, &order));
   for (int i = 0; i < p->count; i++) order[i] = &p->places[i];
-  size_t size = lay_out(order, p->count);
+  size_t size = 0;
+  mcl_status status = lay_out(ctx, order, p->count, &size);
   mcl_free(ctx, order);
+  MCL_TRY(status);
   session->arena_size = size + greatest_workspace(session);
   MCL_TRY(mcl_alloc_zero(ctx, session->arena_size, &session->arena));
   for (int v = 0; v < model->value_count; v++)

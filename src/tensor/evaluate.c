@@ -12,6 +12,7 @@
 #define STREAM_BYTES ((int64_t)4 << 20) /* results from this size on are written around the caches */
 #define SMALL ((int64_t)1 << 17)        /* elements that may well be in the second cache */
 #define LINE 16                         /* floats */
+#define LONG_CODE 512                   /* instructions over a block that may take 0.1 to 2 ms */
 
 /* ---- Scratch ---- */
 
@@ -166,6 +167,7 @@ const float *mcl_program_block(const mcl_program *p, mcl_program_scratch *scratc
     if (!input->is_scalar) values[input->slot] = read_input(p, input, first, blocks + (size_t)input->slot * STRIDE, n);
   }
   for (int i = 0; i < p->code_count; i++) {
+    if (i % LONG_CODE == LONG_CODE - 1 && mcl_check_cancel(p->ctx)) break; /* what asks next ends the whole */
     const mcl_instruction *code = &p->code[i];
     const float *args[3] = {values[code->args[0]], values[code->args[1]], values[code->args[2]]};
     p->kernels->apply[code->op](blocks + (size_t)code->out * STRIDE, args, n);
@@ -175,8 +177,11 @@ const float *mcl_program_block(const mcl_program *p, mcl_program_scratch *scratc
 }
 
 mcl_status mcl_program_parallel(mcl_context *ctx, int64_t chunks, mcl_chunk_fn fn, void *arg) {
-  if (chunks > 1) return mcl_parallel(ctx, chunks, fn, arg);
-  return chunks == 1 ? fn(arg, 0, 0) : MCL_OK;
+  if (chunks > 1)
+    MCL_TRY(mcl_parallel(ctx, chunks, fn, arg));
+  else if (chunks == 1)
+    MCL_TRY(fn(arg, 0, 0));
+  return mcl_check_cancel(ctx); /* the last block may have been left unfinished */
 }
 
 /* ---- Keeping every value ---- */
@@ -256,7 +261,7 @@ mcl_status mcl_expression_evaluate_into(mcl_expression *e, mcl_tensor *out) {
   if (must_not_overwrite(&program, out)) {
     status = mcl_tensor_new_raw(e->ctx, out->dtype, out->shape, &apart);
     if (!status) status = evaluate_program(&program, apart);
-    if (!status) memcpy(out->data, apart->data, (size_t)out->count * mcl_dtype_size(out->dtype));
+    if (!status) status = mcl_copy(e->ctx, out->data, apart->data, (size_t)out->count * mcl_dtype_size(out->dtype));
   } else {
     status = evaluate_program(&program, out);
   }

@@ -143,10 +143,12 @@ static mcl_status push(mcl_context *ctx, walk *w, mcl_expression *e) {
  * than once, and is passed over when it is met again. */
 mcl_status mcl_walk_begin(mcl_expression *e, mcl_expression ***nodes, int64_t *count) {
   walk stack = {0}, done = {0};
+  int64_t work = 0;
   mcl_status status = push(e->ctx, &stack, e);
   while (!status && stack.count > 0) {
     mcl_expression *top = stack.items[stack.count - 1];
     int waiting = 0;
+    status = mcl_worked(e->ctx, &work, 16);
     if (top->number == MCL_NO_NUMBER)
       for (int i = 2; i >= 0 && !status; i--) { /* so that the first argument is done first */
         if (!top->args[i] || top->args[i]->number != MCL_NO_NUMBER) continue;

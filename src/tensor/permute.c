@@ -9,7 +9,8 @@
 #include "tensor/tensor.h"
 
 #define TILE 32
-#define SMALL 16384 /* elements below which one thread does it */
+#define SMALL 16384             /* elements below which one thread does it */
+#define BAND ((int64_t)1 << 18) /* elements of a plane that a chunk takes */
 
 typedef struct permutation {
   int rank;
@@ -18,7 +19,8 @@ typedef struct permutation {
   size_t size; /* bytes an element */
   const uint8_t *from;
   uint8_t *to;
-  int fast; /* the axis of the result that was last in the source */
+  int fast;            /* the axis of the result that was last in the source */
+  int64_t band, bands; /* rows of a plane that a chunk takes, and how many such are in a plane */
   mcl_context *ctx;
 } permutation;
 
@@ -61,25 +63,31 @@ static void transpose_plane(const permutation *p, const uint8_t *from, uint8_t *
                      cols - c < TILE ? cols - c : TILE);
 }
 
-/* One index over all the axes that a chunk does not walk itself. */
+/* One index over all the axes that a chunk does not walk itself; within a plane, a band of its rows. */
 static mcl_status permute_chunk(void *arg, int64_t chunk, int worker) {
-  const permutation *p = arg;
-  int64_t from = 0, to = 0, rest = chunk;
+  permutation p = *(const permutation *)arg;
+  int64_t first = chunk % p.bands * p.band, rest = chunk / p.bands, from = 0, to = 0;
   (void)worker;
-  MCL_TRY(mcl_check_cancel(p->ctx));
-  for (int axis = p->rank - 2; axis >= 0; axis--) {
-    if (axis == p->fast) continue;
-    int64_t at = rest % p->dim[axis];
-    rest /= p->dim[axis];
-    from += at * p->stride[axis];
-    to += at * p->out_stride[axis];
+  MCL_TRY(mcl_check_cancel(p.ctx));
+  for (int axis = p.rank - 2; axis >= 0; axis--) {
+    if (axis == p.fast) continue;
+    int64_t at = rest % p.dim[axis];
+    rest /= p.dim[axis];
+    from += at * p.stride[axis];
+    to += at * p.out_stride[axis];
   }
-  const uint8_t *source = p->from + (size_t)from * p->size;
-  uint8_t *target = p->to + (size_t)to * p->size;
-  if (p->fast == p->rank - 1)
-    memcpy(target, source, (size_t)p->dim[p->fast] * p->size);
+  from += first * p.stride[p.fast];
+  to += first * p.out_stride[p.fast];
+  if (p.dim[p.fast] - first < p.band)
+    p.dim[p.fast] -= first;
   else
-    transpose_plane(p, source, target);
+    p.dim[p.fast] = p.band;
+  const uint8_t *source = p.from + (size_t)from * p.size;
+  uint8_t *target = p.to + (size_t)to * p.size;
+  if (p.fast == p.rank - 1)
+    memcpy(target, source, (size_t)p.dim[p.fast] * p.size);
+  else
+    transpose_plane(&p, source, target);
   return MCL_OK;
 }
 
@@ -108,25 +116,17 @@ static bool plan_axes(permutation *p, mcl_shape shape, const int *axes) {
   return p->rank > 1;
 }
 
-/* A matrix is one plane; it is cut into bands of its rows so that all threads have work. */
-static mcl_status transpose_band(void *arg, int64_t band, int worker) {
-  permutation p = *(const permutation *)arg;
-  int64_t first = band * TILE;
-  (void)worker;
-  MCL_TRY(mcl_check_cancel(p.ctx));
-  p.dim[0] = p.dim[0] - first < TILE ? p.dim[0] - first : TILE;
-  transpose_plane(&p, p.from + (size_t)(first * p.stride[0]) * p.size,
-                  p.to + (size_t)(first * p.out_stride[0]) * p.size);
-  return MCL_OK;
-}
-
+/* Chunks are whole tiles of rows: of a matrix, which is one plane, few, so that all threads have work; of a smaller
+ * plane all. */
 static mcl_status run(permutation *p, int64_t count) {
-  bool is_plane = p->rank == 2 && p->fast == 0;
-  int64_t inner = p->dim[p->rank - 1] * (p->fast == p->rank - 1 ? 1 : p->dim[p->fast]);
-  int64_t chunks = is_plane ? (p->dim[0] + TILE - 1) / TILE : count / inner;
-  mcl_chunk_fn fn = is_plane ? transpose_band : permute_chunk;
-  if (count >= SMALL && inner >= 256) return mcl_parallel(p->ctx, chunks, fn, p);
-  for (int64_t i = 0; i < chunks; i++) MCL_TRY(fn(p, i, 0));
+  int last = p->rank - 1;
+  int64_t rows = p->dim[p->fast], row = p->fast == last ? 1 : p->dim[last], inner = rows * row;
+  p->band = p->rank == 2 && p->fast == 0 ? TILE : inner <= BAND ? rows : BAND / row / TILE * TILE;
+  if (p->band < TILE) p->band = rows < TILE ? rows : TILE;
+  p->bands = (rows + p->band - 1) / p->band;
+  int64_t chunks = count / inner * p->bands;
+  if (count >= SMALL && inner >= 256) return mcl_parallel(p->ctx, chunks, permute_chunk, p);
+  for (int64_t i = 0; i < chunks; i++) MCL_TRY(permute_chunk(p, i, 0));
   return MCL_OK;
 }
 

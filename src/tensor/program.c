@@ -118,7 +118,9 @@ static mcl_status make_values(compiler *c, mcl_expression *const *nodes, int64_t
   if (status) return status; /* the caller frees */
   memset(c->table, 0xff, table_size * sizeof *c->table);
   c->table_mask = table_size - 1;
-  for (int64_t i = 0; i < count; i++) {
+  int64_t work = 0;
+  for (int64_t i = 0; i < count && !status; i++) {
+    status = mcl_worked(c->ctx, &work, 32);
     const mcl_expression *e = nodes[i];
     int args[3] = {-1, -1, -1};
     for (int a = 0; a < 3 && e->args[a]; a++) args[a] = ids[e->args[a]->number];
@@ -131,7 +133,7 @@ static mcl_status make_values(compiler *c, mcl_expression *const *nodes, int64_t
   }
   *result = ids[count - 1];
   mcl_free(c->ctx, ids);
-  return MCL_OK;
+  return status;
 }
 
 /* ---- Slots ---- */

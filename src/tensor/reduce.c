@@ -186,6 +186,22 @@ static int64_t cut(reduction *r) {
   return r->strips * ((r->outer + r->group - 1) / r->group) * r->tiles;
 }
 
+/* The strips' results into the first one's; a mean is divided. */
+static mcl_status combine_strips(const reduction *r) {
+  int64_t count = r->outer * r->inner, work = 0;
+  for (int64_t strip = 1; strip < r->strips; strip++)
+    for (int64_t i = 0; i < count; i += MCL_BLOCK) {
+      int64_t end = smaller(i + MCL_BLOCK, count);
+      for (int64_t j = i; j < end; j++) r->partial[j] = combine(r->kind, r->partial[j], r->partial[strip * count + j]);
+      MCL_TRY(mcl_worked(r->program->ctx, &work, end - i));
+    }
+  for (int64_t i = 0; r->kind == MCL_R_MEAN && i < count; i++) {
+    r->partial[i] /= (double)r->reduced;
+    MCL_TRY(mcl_worked(r->program->ctx, &work, 1));
+  }
+  return MCL_OK;
+}
+
 /* sums: outer × inner numbers, the caller's. Not empty. */
 static mcl_status run(const mcl_program *p, mcl_reduction kind, int64_t outer, int64_t reduced, int64_t inner,
                       double **sums) {
@@ -197,9 +213,7 @@ static mcl_status run(const mcl_program *p, mcl_reduction kind, int64_t outer, i
   if (status) return status;
   status = mcl_alloc_array(p->ctx, (size_t)r.strips, (size_t)count * sizeof(double), &r.partial);
   if (!status) status = mcl_program_parallel(p->ctx, tasks, inner == 1 ? rows_task : columns_task, &r);
-  for (int64_t strip = 1; !status && strip < r.strips; strip++)
-    for (int64_t i = 0; i < count; i++) r.partial[i] = combine(kind, r.partial[i], r.partial[strip * count + i]);
-  for (int64_t i = 0; !status && kind == MCL_R_MEAN && i < count; i++) r.partial[i] /= (double)reduced;
+  if (!status) status = combine_strips(&r);
   mcl_program_scratch_free(&r.scratch);
   if (status)
     mcl_free(p->ctx, r.partial);
@@ -235,8 +249,12 @@ mcl_status mcl_expression_reduce_all(mcl_expression *e, mcl_reduction kind, doub
   return status;
 }
 
-static void store(mcl_tensor *out, const double *values) {
-  mcl_convert(MCL_F64, values, MCL_F32, out->data, (size_t)out->count);
+static mcl_status store(mcl_tensor *out, const double *values) {
+  for (int64_t i = 0; i < out->count; i += MCL_CHUNK) {
+    MCL_TRY(mcl_check_cancel(out->ctx));
+    mcl_convert(MCL_F64, values + i, MCL_F32, mcl_tensor_f32(out) + i, (size_t)smaller(MCL_CHUNK, out->count - i));
+  }
+  return MCL_OK;
 }
 
 mcl_status mcl_expression_reduce(mcl_expression *e, mcl_reduction kind, int axis, mcl_tensor **out) {
@@ -262,7 +280,7 @@ mcl_status mcl_expression_reduce(mcl_expression *e, mcl_reduction kind, int axis
   mcl_status status = check_not_empty(e, kind, reduced);
   if (!status) status = mcl_tensor_new(e->ctx, MCL_F32, shape, out);
   if (!status && program.count > 0) status = run(&program, kind, outer, reduced, inner, &sums);
-  if (!status && sums) store(*out, sums);
+  if (!status && sums) status = store(*out, sums);
   if (status) {
     mcl_tensor_release(*out);
     *out = NULL;
@@ -299,8 +317,8 @@ static bool make_spans(mcl_shape from, mcl_shape to, span *spans, int *count) {
 }
 
 /* Sums spans[at] of an array of doubles in place; the spans after and before it stay. */
-static void sum_span(double *values, const span *spans, int count, int at) {
-  int64_t outer = 1, inner = 1, reduced = spans[at].count;
+static mcl_status sum_span(mcl_context *ctx, double *values, const span *spans, int count, int at) {
+  int64_t outer = 1, inner = 1, reduced = spans[at].count, work = 0;
   for (int i = 0; i < at; i++) outer *= spans[i].count;
   for (int i = at + 1; i < count; i++) inner *= spans[i].count;
   for (int64_t o = 0; o < outer; o++)
@@ -308,7 +326,9 @@ static void sum_span(double *values, const span *spans, int count, int at) {
       double sum = 0;
       for (int64_t j = 0; j < reduced; j++) sum += values[(o * reduced + j) * inner + i];
       values[o * inner + i] = sum; /* never ahead of what is still to be read, as it is row by row */
+      MCL_TRY(mcl_worked(ctx, &work, reduced + 1));
     }
+  return MCL_OK;
 }
 
 static void drop_span(span *spans, int *count, int at) {
@@ -349,10 +369,10 @@ mcl_status mcl_expression_sum_to(mcl_expression *e, mcl_shape shape, mcl_tensor 
   if (!status && program.count > 0) {
     status = run(&program, MCL_R_SUM, outer, spans[at].count, inner, &sums);
     for (drop_span(spans, &count, at); !status && (at = longest_summed(spans, count)) >= 0;) {
-      sum_span(sums, spans, count, at);
+      status = sum_span(e->ctx, sums, spans, count, at);
       drop_span(spans, &count, at);
     }
-    if (!status) store(*out, sums);
+    if (!status) status = store(*out, sums);
   }
   if (status) {
     mcl_tensor_release(*out);

@@ -227,7 +227,7 @@ done:
 
 static mcl_status fail_nan(const mcl_program *p, mcl_program_scratch *scratch, int worker, int64_t first) {
   char text[192];
-  for (;;) { /* there is one in the chunk that begins at `first` */
+  while (first < p->count) { /* there is one in the chunk that begins at `first` */
     size_t n = mcl_program_block_size(p, first, p->count);
     const float *block = mcl_program_block(p, scratch, worker, first, n);
     for (size_t i = 0; i < n; i++)
@@ -238,6 +238,7 @@ static mcl_status fail_nan(const mcl_program *p, mcl_program_scratch *scratch, i
                         (long long)(first + (int64_t)i), mcl_shape_text(p->shape, text));
     first += (int64_t)n;
   }
+  return mcl_check_cancel(p->ctx); /* a cancel left the block unfinished that had it */
 }
 
 static mcl_status reserve(selector *s, array *a, size_t n) {
@@ -342,16 +343,18 @@ static int64_t limit_in_chunk(selector *s, int64_t chunk, float value, int64_t r
   return end;
 }
 
-static void settle_ties(selector *s, int64_t k, mcl_selection *out) {
-  int64_t chunks = mcl_chunks(s->program->count), greater, chunk = 0;
+static mcl_status settle_ties(selector *s, int64_t k, mcl_selection *out) {
+  int64_t chunks = mcl_chunks(s->program->count), greater, chunk = 0, work = 0;
   out->above = 0;
   for (int64_t i = 0; i < chunks; i++) {
     s->records[i].count.at_low = count_equal(s, &s->records[i], out->value, &greater);
     out->above += greater;
+    MCL_TRY(mcl_worked(s->program->ctx, &work, 1 + s->records[i].count.inside));
   }
   int64_t ties = k - out->above;
   while (s->records[chunk].count.at_low < ties) ties -= s->records[chunk++].count.at_low;
   out->tie_limit = limit_in_chunk(s, chunk, out->value, ties);
+  return mcl_check_cancel(s->program->ctx);
 }
 
 mcl_status mcl_select_largest(const mcl_program *p, int64_t k, mcl_selection *out) {
@@ -364,7 +367,7 @@ mcl_status mcl_select_largest(const mcl_program *p, int64_t k, mcl_selection *ou
   if (!status) status = mcl_alloc_zero(ctx, (size_t)s.workers * sizeof *s.collected, &s.collected);
   if (!status) status = mcl_alloc_array(ctx, (size_t)s.workers, DIGITS * sizeof *s.histograms, &s.histograms);
   if (!status) status = select_value(&s, k, &out->value, &total);
-  if (!status) settle_ties(&s, k, out);
+  if (!status) status = settle_ties(&s, k, out);
   for (int i = 0; s.collected && i < s.workers; i++) mcl_free(ctx, s.collected[i].values);
   mcl_free(ctx, s.collected);
   mcl_free(ctx, s.records);
