@@ -125,8 +125,10 @@ void *mcl_tensor_data(mcl_tensor *t);          /* count × dtype size bytes, row
 /* A graph with its weights. Weights of an artifact are decoded when first needed. */
 typedef struct mcl_model mcl_model;
 
-/* Opens an artifact (.mcl) or a container of dense weights (.bin) by mapping it. Header, directory and graph are
- * checked; streams are checked as they are decoded. */
+/* Opens an artifact (.mcl) or a container of dense weights (.bin). Header, directory and graph are checked; streams are
+ * checked as they are decoded. A file of up to 16 MiB is read into the context's memory; a larger one is mapped, and then
+ * the host owes that nobody shortens it while the model lives: the system ends a process (SIGBUS) that reads what is gone.
+ * Put a new file in its place by rename, as mcl does, or open it by mcl_model_open_memory. */
 mcl_status mcl_model_open(mcl_context *ctx, const char *path, mcl_model **out);
 /* The same from memory, which must outlive the model. */
 mcl_status mcl_model_open_memory(mcl_context *ctx, const void *data, size_t size_bytes, mcl_model **out);

@@ -1,4 +1,4 @@
-/* Files read by mapping. */
+/* Files read: whole, or by mapping. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -8,38 +8,69 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-mcl_status mcl_file_map_open(mcl_context *ctx, const char *path, mcl_file_map **out) {
-  mcl_file_map *map = NULL;
-  mcl_status status = MCL_OK;
-  struct stat info;
-  void *data = NULL;
-  *out = NULL;
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be opened: %s", path, strerror(errno));
-  if (fstat(fd, &info)) {
-    status = mcl_fail(ctx, MCL_ERROR_IO, "%s: %s", path, strerror(errno));
-  } else if (!S_ISREG(info.st_mode)) {
-    status = mcl_fail(ctx, MCL_ERROR_IO, "%s: is not a regular file", path);
-  } else if (info.st_size > 0) {
-    data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    if (data == MAP_FAILED) status = mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be mapped: %s", path, strerror(errno));
+/* The size is what fstat said; who shortens the file meanwhile is told so. */
+static mcl_status read_whole(mcl_file_map *map, int fd, size_t size) {
+  mcl_context *ctx = map->ctx;
+  uint8_t *memory;
+  MCL_TRY(mcl_alloc(ctx, size, &memory));
+  map->data = memory;
+  map->size = size;
+  for (size_t at = 0; at < size;) {
+    ssize_t n = pread(fd, memory + at, size - at, (off_t)at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be read: %s", map->path, strerror(errno));
+    if (n == 0)
+      return mcl_fail(ctx, MCL_ERROR_IO, "%s: was shortened while it was read: it had %zu bytes, and now %zu",
+                      map->path, size, at);
+    at += (size_t)n;
   }
-  close(fd);
-  if (status) return status;
-  status = mcl_alloc_zero(ctx, sizeof *map, &map);
-  if (!status) status = mcl_strdup(ctx, path, &map->path);
+  return MCL_OK;
+}
+
+static mcl_status load(mcl_file_map *map, int fd) {
+  struct stat info;
+  if (fstat(fd, &info)) return mcl_fail(map->ctx, MCL_ERROR_IO, "%s: %s", map->path, strerror(errno));
+  if (!S_ISREG(info.st_mode)) return mcl_fail(map->ctx, MCL_ERROR_IO, "%s: is not a regular file", map->path);
+  size_t size = (size_t)info.st_size;
+  if (size == 0) return MCL_OK;
+  if (size <= MCL_READ_WHOLE) return read_whole(map, fd, size);
+  void *data = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  if (data == MAP_FAILED)
+    return mcl_fail(map->ctx, MCL_ERROR_IO, "%s: cannot be mapped: %s", map->path, strerror(errno));
+  map->data = data;
+  map->size = size;
+  map->is_mapped = true;
+  return MCL_OK;
+}
+
+/* Without waiting, so that a pipe is told from a file before anyone writes into it. */
+static int open_to_read(const char *path) {
+  int fd;
+  do fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  while (fd < 0 && errno == EINTR);
+  return fd;
+}
+
+mcl_status mcl_file_map_open(mcl_context *ctx, const char *path, mcl_file_map **out) {
+  static const uint8_t empty;
+  mcl_file_map *map;
+  *out = NULL;
+  int fd = open_to_read(path);
+  if (fd < 0) return mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+  mcl_status status = mcl_alloc_zero(ctx, sizeof *map, &map);
   if (status) {
-    if (data) munmap(data, (size_t)info.st_size);
-    mcl_free(ctx, map);
+    close(fd);
     return status;
   }
-  static const uint8_t empty;
-  map->data = data ? data : &empty;
-  map->size = (size_t)info.st_size;
-  map->references = 1;
-  map->ctx = ctx;
-  *out = map;
-  return MCL_OK;
+  *map = (mcl_file_map){.data = &empty, .references = 1, .ctx = ctx};
+  status = mcl_strdup(ctx, path, &map->path);
+  if (!status) status = load(map, fd);
+  close(fd);
+  if (status)
+    mcl_file_map_release(map);
+  else
+    *out = map;
+  return status;
 }
 
 mcl_file_map *mcl_file_map_retain(mcl_file_map *map) {
@@ -49,7 +80,10 @@ mcl_file_map *mcl_file_map_retain(mcl_file_map *map) {
 
 void mcl_file_map_release(mcl_file_map *map) {
   if (!map || --map->references > 0) return;
-  if (map->size) munmap((void *)(uintptr_t)map->data, map->size);
+  if (map->is_mapped)
+    munmap((void *)(uintptr_t)map->data, map->size);
+  else if (map->size)
+    mcl_free(map->ctx, (void *)(uintptr_t)map->data);
   mcl_free(map->ctx, map->path);
   mcl_free(map->ctx, map);
 }

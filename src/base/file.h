@@ -1,13 +1,18 @@
-/* Files: read by mapping, written whole or not at all. */
+/* Files: read whole or mapped, written whole or not at all. */
 #ifndef MCL_BASE_FILE_H
 #define MCL_BASE_FILE_H
 
 #include "base/context.h"
 
-/* A file mapped for reading, reference-counted. */
+/* Files up to this size are read into the context's memory. Larger ones are mapped: where another process shortens such a
+ * file, the system kills whoever reads what is gone, so hosts are told what they owe (mcl_model_open). */
+#define MCL_READ_WHOLE ((size_t)16 << 20)
+
+/* A file's bytes, read-only, reference-counted. */
 typedef struct mcl_file_map {
   const uint8_t *data; /* not NULL, even of an empty file */
   size_t size;
+  bool is_mapped;
   int references;
   mcl_context *ctx;
   char *path;
@@ -19,7 +24,8 @@ void mcl_file_map_release(mcl_file_map *map); /* NULL is fine */
 
 /* Writing goes to a temporary file in the same folder; commit syncs it and renames it over `path`. Until then, and
  * after any failure, the file that was there is untouched. A link is followed: the file behind it is what is written, its
- * temporary beside it. What is no ordinary file (/dev/stdout, a pipe) takes the bytes as they come. */
+ * temporary beside it. The temporary is PATH.mcl-part-XXXXXXXX (eight hexadecimal digits), locked (flock) as long as its
+ * writer lives: one that is not locked was left by a process that was killed, and goes when PATH is next written. What is no ordinary file (/dev/stdout, a pipe) takes the bytes as they come. */
 typedef struct mcl_file_writer mcl_file_writer;
 
 mcl_status mcl_file_writer_open(mcl_context *ctx, const char *path, mcl_file_writer **out);
@@ -35,15 +41,17 @@ mcl_status mcl_file_save(mcl_context *ctx, const char *path, const void *data, s
 
 /* Where the bytes of a path go before they are whole. */
 typedef struct mcl_file_place {
-  char *path;      /* as the caller names it */
-  char *real;      /* the file that it leads to */
-  char *temporary; /* beside that, open and empty; NULL where the bytes go straight into what is no ordinary file */
-  bool is_there;   /* is there a file of that name now? */
+  char *path; /* as the caller names it */
+  char *real; /* the file that it leads to */
+  char *
+      temporary; /* beside that, open, empty and locked; NULL where the bytes go straight into what is no ordinary file */
+  bool is_there; /* is there a file of that name now? */
 } mcl_file_place;
 
-mcl_status mcl_file_place_open(mcl_context *ctx, const char *path, mcl_file_place *place, int *fd); /* to be closed */
-mcl_status mcl_file_place_commit(mcl_context *ctx, mcl_file_place *place); /* renames; the caller has synced */
-void mcl_file_place_free(mcl_context *ctx, mcl_file_place *place);         /* and removes what was not committed */
+/* fd is the caller's to close, after commit or free: the lock goes with it. */
+mcl_status mcl_file_place_open(mcl_context *ctx, const char *path, mcl_file_place *place, int *fd);
+mcl_status mcl_file_place_commit(mcl_context *ctx, mcl_file_place *place, int fd); /* syncs, renames */
+void mcl_file_place_free(mcl_context *ctx, mcl_file_place *place); /* and removes what was not committed */
 /* "PATH: what: strerror(errno)", and that the file that was there is untouched, where one was. */
 mcl_status mcl_file_place_error(mcl_context *ctx, const mcl_file_place *place, const char *what);
 

@@ -2,13 +2,12 @@
  * as the archive's own bytes can unfold to (deflate's bound) and only if its npy header agrees, so neither a zip
  * bomb nor overlapping members take more memory than the file could honestly fill. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zip.h>
 
+#include "base/file.h"
 #include "formats/arrays.h"
 
 #define MEMBERS_MOST 65536
@@ -233,19 +232,88 @@ static mcl_status add_member(mcl_context *ctx, const char *path, zip_t *archive,
   return MCL_OK;
 }
 
-static mcl_status write_archive(mcl_context *ctx, const char *path, const char *temporary,
-                                const mcl_named_tensor *tensors, int count, bool compress) {
-  int code = 0;
+/* What libzip writes to, at the place that it says: a temporary file. */
+typedef struct npz_sink {
+  int fd;
+  zip_uint64_t at, end;
+  zip_error_t error;
+} npz_sink;
+
+static zip_int64_t sink_write(npz_sink *sink, const void *data, zip_uint64_t size) {
+  zip_uint64_t done = 0;
+  while (done < size) {
+    size_t part = size - done < (1u << 30) ? (size_t)(size - done) : (1u << 30);
+    ssize_t n = pwrite(sink->fd, (const char *)data + done, part, (off_t)(sink->at + done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      zip_error_set(&sink->error, ZIP_ER_WRITE, errno);
+      return -1;
+    }
+    done += (zip_uint64_t)n;
+  }
+  sink->at += size;
+  if (sink->at > sink->end) sink->end = sink->at;
+  return (zip_int64_t)size;
+}
+
+static zip_int64_t sink_seek(npz_sink *sink, void *data, zip_uint64_t size) {
+  zip_int64_t to = zip_source_seek_compute_offset(sink->at, sink->end, data, size, &sink->error);
+  if (to >= 0) sink->at = (zip_uint64_t)to;
+  return to >= 0 ? 0 : -1;
+}
+
+static zip_int64_t sink_command(void *user, void *data, zip_uint64_t size, zip_source_cmd_t command) {
+  npz_sink *sink = user;
+  switch (command) {
+  case ZIP_SOURCE_BEGIN_WRITE:
+    sink->at = sink->end = 0;
+    return 0;
+  case ZIP_SOURCE_WRITE:
+    return sink_write(sink, data, size);
+  case ZIP_SOURCE_SEEK_WRITE:
+    return sink_seek(sink, data, size);
+  case ZIP_SOURCE_TELL_WRITE:
+    return (zip_int64_t)sink->at;
+  case ZIP_SOURCE_STAT:
+    zip_stat_init(data);
+    return sizeof(zip_stat_t);
+  case ZIP_SOURCE_ERROR:
+    return zip_error_to_data(&sink->error, data, size);
+  case ZIP_SOURCE_SUPPORTS: /* reading must be claimed of an archive; a truncated one is never read */
+    return zip_source_make_command_bitmap(ZIP_SOURCE_OPEN, ZIP_SOURCE_READ, ZIP_SOURCE_CLOSE, ZIP_SOURCE_STAT,
+                                          ZIP_SOURCE_ERROR, ZIP_SOURCE_FREE, ZIP_SOURCE_SEEK, ZIP_SOURCE_TELL,
+                                          ZIP_SOURCE_SUPPORTS, ZIP_SOURCE_BEGIN_WRITE, ZIP_SOURCE_COMMIT_WRITE,
+                                          ZIP_SOURCE_ROLLBACK_WRITE, ZIP_SOURCE_WRITE, ZIP_SOURCE_SEEK_WRITE,
+                                          ZIP_SOURCE_TELL_WRITE, ZIP_SOURCE_REMOVE, -1);
+  case ZIP_SOURCE_OPEN:
+  case ZIP_SOURCE_COMMIT_WRITE:
+  case ZIP_SOURCE_ROLLBACK_WRITE:
+  case ZIP_SOURCE_REMOVE:
+  case ZIP_SOURCE_CLOSE:
+  case ZIP_SOURCE_FREE:
+    return 0;
+  default:
+    zip_error_set(&sink->error, ZIP_ER_OPNOTSUPP, 0);
+    return -1;
+  }
+}
+
+static zip_t *open_archive(npz_sink *sink) {
+  zip_error_init(&sink->error);
+  zip_source_t *source = zip_source_function_create(sink_command, sink, &sink->error);
+  zip_t *archive = source ? zip_open_from_source(source, ZIP_CREATE | ZIP_TRUNCATE, &sink->error) : NULL;
+  if (!archive) zip_source_free(source);
+  return archive;
+}
+
+static mcl_status write_archive(mcl_context *ctx, const char *path, npz_sink *sink, const mcl_named_tensor *tensors,
+                                int count, bool compress) {
   npz_pending *pending;
   MCL_TRY(mcl_alloc_zero(ctx, (size_t)count * sizeof *pending, &pending));
-  zip_t *archive = zip_open(temporary, ZIP_CREATE | ZIP_TRUNCATE, &code);
   mcl_status status = MCL_OK;
-  if (!archive) {
-    zip_error_t error;
-    zip_error_init_with_code(&error, code);
-    status = mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be written: %s", path, zip_error_strerror(&error));
-    zip_error_fini(&error);
-  }
+  zip_t *archive = open_archive(sink);
+  if (!archive)
+    status = mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be written: %s", path, zip_error_strerror(&sink->error));
   for (int i = 0; i < count && !status; i++)
     status = add_member(ctx, path, archive, &tensors[i], compress, &pending[i]);
   if (!status && zip_close(archive))
@@ -253,6 +321,7 @@ static mcl_status write_archive(mcl_context *ctx, const char *path, const char *
   else if (!status)
     archive = NULL;
   if (archive) zip_discard(archive);
+  zip_error_fini(&sink->error);
   for (int i = 0; i < count; i++) {
     mcl_buffer_free(&pending[i].header);
     mcl_tensor_release(pending[i].stored);
@@ -262,28 +331,18 @@ static mcl_status write_archive(mcl_context *ctx, const char *path, const char *
   return status;
 }
 
-/* libzip writes by itself, so the promise of base/file.h (old file or new, never half) is kept here: a temporary file
- * in the same folder, synced, renamed. */
 mcl_status mcl_npz_save(mcl_context *ctx, const char *path, const mcl_named_tensor *tensors, int count, bool compress) {
   mcl_file_place place;
-  struct stat mode;
-  int file;
-  if (count < 1) return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: an archive of no tensors cannot be written", path);
-  MCL_TRY(mcl_file_place_open(ctx, path, &place, &file));
+  npz_sink sink = {.fd = -1};
   mcl_status status = MCL_OK;
+  if (count < 1) return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: an archive of no tensors cannot be written", path);
+  MCL_TRY(mcl_file_place_open(ctx, path, &place, &sink.fd));
   if (!place.temporary)
     status = mcl_fail(ctx, MCL_ERROR_IO, "%s: is no ordinary file, and an archive is not written in one go", path);
-  bool has_mode = !fstat(file, &mode);
-  close(file); /* libzip puts a file of its own in its place */
-  if (!status) status = write_archive(ctx, path, place.temporary, tensors, count, compress);
-  if (!status) {
-    file = open(place.temporary, O_RDONLY | O_CLOEXEC);
-    bool is_safe = file >= 0 && has_mode && !fchmod(file, mode.st_mode & 0777) && !fsync(file);
-    if (!is_safe) status = mcl_file_place_error(ctx, &place, "cannot be synced");
-    if (file >= 0) close(file);
-  }
-  if (!status) status = mcl_file_place_commit(ctx, &place);
+  if (!status) status = write_archive(ctx, path, &sink, tensors, count, compress);
+  if (!status) status = mcl_file_place_commit(ctx, &place, sink.fd);
   mcl_file_place_free(ctx, &place);
+  close(sink.fd);
   return status;
 }
 

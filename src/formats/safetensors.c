@@ -6,8 +6,8 @@
 
 #include "formats/arrays.h"
 
-#define HEADER_LIMIT ((size_t)16 << 20)
-#define ALIGNMENT 64 /* of the first element in files that are written here */
+#define HEADER_LIMIT ((size_t)100000000) /* the format's own */
+#define ALIGNMENT 64                     /* of the first element in files that are written here */
 
 static const struct {
   const char *name;
@@ -138,7 +138,10 @@ mcl_status mcl_safetensors_read(mcl_context *ctx, const char *path, const uint8_
   *count = 0;
   if (size < 8) return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: is not a safetensors file: it has %zu bytes", path, size);
   uint64_t length = mcl_load_u64(data);
-  if (length > HEADER_LIMIT || length > size - 8)
+  if (length > HEADER_LIMIT && length <= size - 8)
+    return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: a header of %llu bytes, where safetensors allows %zu", path,
+                    (unsigned long long)length, HEADER_LIMIT);
+  if (length > size - 8)
     return mcl_fail(ctx, MCL_ERROR_FORMAT,
                     "%s: is not a safetensors file, or is cut short: a header of %llu bytes in a file of %zu", path,
                     (unsigned long long)length, size);

@@ -60,6 +60,26 @@ static void what_is_saved_is_read_back_by_mapping(void **state) {
   unlink("saved.safetensors");
 }
 
+static void a_header_is_as_long_as_the_format_allows(void **state) {
+  static const char text[] = "{\"w\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}";
+  mcl_named_tensor *list;
+  int count;
+  uint8_t *file;
+  size_t most = 100000000, size = 8 + most + 1;
+  assert_ok(*state, mcl_alloc(*state, size, &file));
+  memset(file, ' ', size); /* blanks may follow the header's text */
+  memcpy(file + 8, text, sizeof text - 1);
+  mcl_store_u64(file, 20000000);
+  assert_ok(*state, mcl_safetensors_read(*state, "x.safetensors", file, 20000008, NULL, &list, &count));
+  mcl_tensor_list_free(*state, list, count);
+  mcl_store_u64(file, most + 1);
+  assert_fails(*state, MCL_ERROR_FORMAT, "a header of 100000001 bytes, where safetensors allows 100000000",
+               mcl_safetensors_read(*state, "x.safetensors", file, size, NULL, &list, &count));
+  assert_fails(*state, MCL_ERROR_FORMAT, "cut short",
+               mcl_safetensors_read(*state, "x.safetensors", file, size - 1, NULL, &list, &count));
+  mcl_free(*state, file);
+}
+
 static void lies_are_refused_with_their_place(void **state) {
 #define ONE(dtype, shape, offsets) "{\"w\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}}"
   static const struct {
@@ -180,6 +200,7 @@ static void a_c_header_holds_the_artifact(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       array_test(tensors_come_in_the_order_of_the_file), array_test(what_is_saved_is_read_back_by_mapping),
+      array_test(a_header_is_as_long_as_the_format_allows),     array_test(a_header_longer_than_the_file_is_refused),
       array_test(lies_are_refused_with_their_place),     array_test(a_header_longer_than_the_file_is_refused),
       array_test(a_models_weights_are_saved_by_name),    array_test(a_c_header_holds_the_artifact),
   };
