@@ -92,7 +92,7 @@ static int dataset_length(lua_State *L) {
 
 static int dataset_tostring(lua_State *L) {
   mcl_dataset *d = self(L);
-  char shape[192];
+  char shape[MCL_SHAPE_TEXT];
   lua_pushfstring(L, "dataset of %I rows of %s", (LUAI_UACINT)d->count,
                   mcl_shape_text(mcl_shape_of(d->x->shape.rank - 1, d->x->shape.dim + 1), shape));
   return 1;

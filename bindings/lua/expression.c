@@ -298,7 +298,7 @@ static int expression_length(lua_State *L) {
 
 static int expression_tostring(lua_State *L) {
   mcl_expression *e = mcl_lua_take(L, 1, &mcl_lua_expression_class);
-  char shape[192], text[400];
+  char shape[MCL_SHAPE_TEXT], text[400];
   mcl_expression_text(e, text, sizeof text);
   lua_pushfstring(L, "expression %s: %s", mcl_shape_text(mcl_expression_shape(e), shape), text);
   return 1;

@@ -7,7 +7,7 @@
 static mcl_tensor *matrix(lua_State *L, int arg) {
   mcl_tensor *t = mcl_lua_tensor(L, arg);
   if (t->shape.rank != 2) {
-    char shape[192];
+    char shape[MCL_SHAPE_TEXT];
     mcl_lua_fail(L, "argument %d: a matrix is wanted, got a tensor of %s", arg, mcl_shape_text(t->shape, shape));
   }
   if (t->dtype == MCL_F32) return t;

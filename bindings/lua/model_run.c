@@ -39,7 +39,7 @@ static void take_input(lua_State *L, mcl_model *m, int i, run_ports *ports) {
     ports->is_batched = false;
   }
   if (!mcl_shape_equal(wanted, got)) {
-    char a[192], b[192];
+    char a[MCL_SHAPE_TEXT], b[MCL_SHAPE_TEXT];
     mcl_lua_fail(L, "input \"%s\" has shape %s, but got %s", mcl_model_input_name(m, i), mcl_shape_text(wanted, a),
                  mcl_shape_text(got, b));
   }

@@ -4,8 +4,6 @@
 #include "lua/binding.h"
 #include "repr/fit.h"
 
-#define MOST_PARTS 4
-
 static void release(mcl_context *ctx, void *object) {
   (void)ctx;
   mcl_repr_release(object);
@@ -48,7 +46,7 @@ static int repr_nonzeros(lua_State *L) {
 static double products(const mcl_repr *repr) {
   if (repr->kind == &mcl_sparse_kind) return (double)((const mcl_sparse *)repr)->nonzeros;
   if (repr->kind != &mcl_lowrank_kind && repr->kind != &mcl_sum_kind) return (double)repr->count;
-  const mcl_repr *parts[MOST_PARTS];
+  const mcl_repr *parts[MCL_REPR_MOST_PARTS];
   int count = repr->kind->parts(repr, parts);
   double sum = 0;
   for (int i = 0; i < count; i++) sum += products(parts[i]);
@@ -84,7 +82,7 @@ static void push_codebook(lua_State *L, const mcl_repr *repr) {
 }
 
 static void push_parts(lua_State *L, const mcl_repr *repr) {
-  const mcl_repr *parts[MOST_PARTS];
+  const mcl_repr *parts[MCL_REPR_MOST_PARTS];
   int count = repr->kind->parts ? repr->kind->parts(repr, parts) : 0;
   lua_createtable(L, count, 0);
   for (int i = 0; i < count; i++) {

@@ -56,7 +56,7 @@ static int criterion_protected(lua_State *L) {
   mcl_lua_check(L, mcl_lua_operand(L, -2, scores));
   mcl_shape shape = mcl_expression_shape(*scores);
   if (!mcl_shape_equal(shape, matrix->shape)) {
-    char got[192], wanted[192];
+    char got[MCL_SHAPE_TEXT], wanted[MCL_SHAPE_TEXT];
     mcl_lua_fail(L, "a criterion returns one score a weight, %s here; this one returned %s",
                  mcl_shape_text(matrix->shape, wanted), mcl_shape_text(shape, got));
   }

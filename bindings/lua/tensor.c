@@ -269,7 +269,7 @@ static int tensor_matmul(lua_State *L) {
   int64_t m = a->shape.rank == 2 ? a->shape.dim[0] : 1, k = a->shape.dim[a->shape.rank - 1];
   int64_t n = b->shape.rank == 2 ? b->shape.dim[1] : 1;
   if (b->shape.dim[0] != k) {
-    char left[192], right[192];
+    char left[MCL_SHAPE_TEXT], right[MCL_SHAPE_TEXT];
     mcl_lua_fail(L, "matmul: %s by %s: the inner dimensions differ", mcl_shape_text(a->shape, left),
                  mcl_shape_text(b->shape, right));
   }
@@ -362,7 +362,7 @@ static void add_row(luaL_Buffer *text, mcl_tensor *t, int64_t first, int64_t n) 
 
 static int tensor_tostring(lua_State *L) {
   mcl_tensor *t = mcl_lua_take(L, 1, &mcl_lua_tensor_class);
-  char shape[192], head[256];
+  char shape[MCL_SHAPE_TEXT], head[256];
   luaL_Buffer text;
   snprintf(head, sizeof head, "tensor %s %s", mcl_dtype_name(t->dtype), mcl_shape_text(t->shape, shape));
   luaL_buffinit(L, &text);

@@ -100,8 +100,9 @@ static mcl_status read_lowrank(mcl_hollow *hollow, mcl_lowrank *lowrank) {
 static mcl_status read_sum(mcl_hollow *hollow, mcl_sum *sum) {
   uint8_t parts;
   MCL_TRY(mcl_read_u8(&hollow->reader->header, &parts));
-  if (parts > 4)
-    return mcl_fail(hollow->reader->ctx, MCL_ERROR_FORMAT, "%s: a sum of %d parts", hollow->reader->header.what, parts);
+  if (parts < 2 || parts > MCL_REPR_MOST_PARTS)
+    return mcl_fail(hollow->reader->ctx, MCL_ERROR_FORMAT, "%s: a sum of %d parts, not of 2 to %d",
+                    hollow->reader->header.what, parts, MCL_REPR_MOST_PARTS);
   for (; sum->parts < parts; sum->parts++) MCL_TRY(read_hollow(hollow, sum->base.shape, &sum->part[sum->parts]));
   return MCL_OK;
 }

@@ -225,3 +225,20 @@ mcl_status mcl_parallel(mcl_context *ctx, int64_t chunks, mcl_chunk_fn fn, void 
   if (job->status) return mcl_fail(ctx, job->status, "%s", job->message);
   return MCL_OK;
 }
+
+typedef struct ranges {
+  mcl_range_fn fn;
+  void *arg;
+  int64_t n, grain;
+} ranges;
+
+static mcl_status run_range(void *arg, int64_t chunk, int worker) {
+  const ranges *all = arg;
+  int64_t first = chunk * all->grain, left = all->n - first;
+  return all->fn(all->arg, first, left < all->grain ? left : all->grain, worker);
+}
+
+mcl_status mcl_parallel_ranges(mcl_context *ctx, int64_t n, int64_t grain, mcl_range_fn fn, void *arg) {
+  ranges all = {fn, arg, n, grain};
+  return n > 0 ? mcl_parallel(ctx, (n - 1) / grain + 1, run_range, &all) : MCL_OK;
+}

@@ -15,4 +15,8 @@ typedef mcl_status (*mcl_chunk_fn)(void *arg, int64_t chunk, int worker);
  * microseconds: below some 20 µs of work, call the function directly. fn may use mcl_fail and mcl_alloc. */
 mcl_status mcl_parallel(mcl_context *ctx, int64_t chunks, mcl_chunk_fn fn, void *arg);
 
+/* The same over 0 … n-1 in chunks of `grain`: computes `count` from `first`. What fits one chunk wakes nobody. */
+typedef mcl_status (*mcl_range_fn)(void *arg, int64_t first, int64_t count, int worker);
+mcl_status mcl_parallel_ranges(mcl_context *ctx, int64_t n, int64_t grain, mcl_range_fn fn, void *arg);
+
 #endif

@@ -116,7 +116,7 @@ static mcl_status check(mcl_model *model, mcl_tensor *x, mcl_tensor *labels, uns
     return mcl_fail(ctx, MCL_ERROR_UNSUPPORTED, "calibrate: %s has %d inputs; it takes models of one", model->name,
                     model->input_count);
   mcl_shape input = model->values[model->inputs[0]].shape;
-  char wants[192], has[192];
+  char wants[MCL_SHAPE_TEXT], has[MCL_SHAPE_TEXT];
   if (x->count == 0)
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "calibrate: the data have shape %s: there are no rows to learn from",
                     mcl_shape_text(x->shape, has));

@@ -72,7 +72,7 @@ static void text(const mcl_scheme *scheme, char *out, size_t size) {
     mcl_text_add(out, size, &at, "lowrank{energy=%g", l->energy);
   if (l->whiten) mcl_text_add(out, size, &at, ", whiten");
   if (l->factors) {
-    char factors[192];
+    char factors[MCL_SHAPE_TEXT];
     mcl_scheme_text(l->factors, factors, sizeof factors);
     mcl_text_add(out, size, &at, ", factors=%s", factors);
   }

@@ -55,7 +55,7 @@ static mcl_status scores_of(const prune *p, mcl_tensor *matrix, const mcl_statis
   MCL_TRY(p->options.by(p->options.user, matrix, statistics, out));
   mcl_shape shape = mcl_expression_shape(*out);
   if (mcl_shape_equal(shape, matrix->shape)) return MCL_OK;
-  char scores[192], weight[192];
+  char scores[MCL_SHAPE_TEXT], weight[MCL_SHAPE_TEXT];
   mcl_expression_release(*out);
   *out = NULL;
   return mcl_fail(p->base.ctx, MCL_ERROR_ARGUMENT,

@@ -10,7 +10,7 @@ typedef struct then {
 
 static mcl_status check_order(mcl_context *ctx, const mcl_scheme *a, const mcl_scheme *b) {
   const mcl_repr_kind *given = a->kind->result(a), *wanted = b->kind->result(b);
-  char first[192], second[192];
+  char first[MCL_SHAPE_TEXT], second[MCL_SHAPE_TEXT];
   mcl_scheme_text(a, first, sizeof first);
   mcl_scheme_text(b, second, sizeof second);
   if (given == &mcl_palette_kind || given == &mcl_affine_kind)
@@ -84,12 +84,12 @@ static mcl_status on_sparse(const mcl_scheme *second, const mcl_sparse *sparse, 
 }
 
 static mcl_status on_sum(const mcl_scheme *second, const mcl_sum *sum, const mcl_scheme_input *input, mcl_repr **out) {
-  mcl_repr *part[4] = {NULL};
+  mcl_repr *part[MCL_REPR_MOST_PARTS] = {NULL};
   mcl_status status = MCL_OK;
   for (int i = 0; i < sum->parts && !status; i++)
     status = mcl_scheme_apply_within(second, sum->part[i], input, &part[i]);
   if (!status) status = mcl_sum_new(part, sum->parts, out);
-  for (int i = 0; i < 4; i++) mcl_repr_release(part[i]);
+  for (int i = 0; i < sum->parts; i++) mcl_repr_release(part[i]);
   return status;
 }
 

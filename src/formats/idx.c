@@ -120,7 +120,7 @@ static mcl_status read_header(idx_source *source, mcl_dtype *dtype, mcl_shape *s
     shape->dim[i] = (int64_t)((uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | (uint32_t)p[3]);
   }
   int64_t count;
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   if (mcl_shape_count(ctx, *shape, &count) || !mcl_mul_size((size_t)count, mcl_dtype_size(*dtype), bytes))
     return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: shape %s is larger than any memory", source->name,
                     mcl_shape_text(*shape, text));

@@ -167,7 +167,7 @@ mcl_status mcl_npy_parse(mcl_context *ctx, const char *name, const uint8_t *data
   out->offset = first + length;
   int64_t count;
   size_t bytes;
-  char shape[192];
+  char shape[MCL_SHAPE_TEXT];
   if (mcl_shape_count(ctx, out->shape, &count) || !mcl_mul_size((size_t)count, out->element_size, &bytes))
     return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: shape %s is larger than any memory", name,
                     mcl_shape_text(out->shape, shape));

@@ -331,6 +331,14 @@ mcl_status mcl_onnx_place(onnx_import *import, const onnx_node *node, const onnx
   return mcl_fail_where(import->ctx, status, "%s: %.64s \"%.200s\"", import->document->path, node->op_type, node->name);
 }
 
+mcl_status mcl_onnx_place_binary(onnx_import *import, const onnx_node *node, const char *op, int a, int b,
+                                 const char *part, int *value) {
+  onnx_put put = mcl_onnx_op(op);
+  mcl_onnx_add_input(&put, a);
+  mcl_onnx_add_input(&put, b);
+  return mcl_onnx_place(import, node, &put, part, value);
+}
+
 void mcl_onnx_bind(onnx_import *import, const onnx_node *node, int value) {
   onnx_value *output = mcl_onnx_find(import, node->outputs[0]);
   if (!output) return; /* a node whose first output has no name */

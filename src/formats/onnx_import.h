@@ -109,6 +109,9 @@ void mcl_onnx_add_input(onnx_put *put, int value); /* -1: left out */
 /* Adds it for the ONNX node, under a name that tells so; `part` tells apart several of one ONNX node, NULL for the last. */
 mcl_status mcl_onnx_place(onnx_import *import, const onnx_node *node, const onnx_put *put, const char *part,
                           int *value);
+/* The same of an op of two inputs and no attributes. */
+mcl_status mcl_onnx_place_binary(onnx_import *import, const onnx_node *node, const char *op, int a, int b,
+                                 const char *part, int *value);
 void mcl_onnx_bind(onnx_import *import, const onnx_node *node, int value); /* output 0 */
 /* Both, of an op that ends the handler's work. */
 mcl_status mcl_onnx_finish(onnx_import *import, const onnx_node *node, const onnx_put *put);

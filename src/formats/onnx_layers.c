@@ -46,7 +46,7 @@ static mcl_status pad_same(onnx_import *import, const onnx_node *node, mcl_shape
 /* Images are [batch, channels, height, width]; a signal [batch, channels, length] becomes one of width 1. */
 static mcl_status as_image(onnx_import *import, const onnx_node *node, int *x, int *dimensions) {
   mcl_shape shape = mcl_onnx_shape(import, *x);
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   *dimensions = 2;
   if (shape.rank == 4) return MCL_OK;
   if (shape.rank != 3)
@@ -95,7 +95,7 @@ static mcl_status read_window(onnx_import *import, const onnx_node *node, mcl_sh
 
 static mcl_status conv_weight(onnx_import *import, const onnx_node *node, int dimensions, int *weight) {
   mcl_tensor *constant, *image = NULL;
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   if (!mcl_onnx_is_constant(import, node, 1)) {
     MCL_TRY(mcl_onnx_computed(import, node, 1, weight));
     return dimensions == 2 ? MCL_OK : as_image(import, node, weight, &dimensions);
@@ -132,7 +132,7 @@ mcl_status mcl_onnx_conv(onnx_import *import, const onnx_node *node) {
   for (int i = 0; i < 4; i++)
     if (__builtin_add_overflow(window.pad[i], pad[i], &window.pad[i])) window.pad[i] = -1; /* refused by conv */
   if (w.rank != 4 || window.kernel[0] != w.dim[2] || window.kernel[1] != w.dim[3]) {
-    char text[192];
+    char text[MCL_SHAPE_TEXT];
     return mcl_onnx_node_fail(import, node, MCL_ERROR_FORMAT, "op Conv of kernel_shape %lldx%lld has a weight %s",
                               (long long)window.kernel[0], (long long)window.kernel[1], mcl_shape_text(w, text));
   }
@@ -185,14 +185,6 @@ mcl_status mcl_onnx_global_pool(onnx_import *import, const onnx_node *node) {
 }
 
 /* ---- Linear layers ---- */
-
-static mcl_status put_binary(onnx_import *import, const onnx_node *node, const char *op, int a, int b, const char *part,
-                             int *value) {
-  onnx_put put = mcl_onnx_op(op);
-  mcl_onnx_add_input(&put, a);
-  mcl_onnx_add_input(&put, b);
-  return mcl_onnx_place(import, node, &put, part, value);
-}
 
 static mcl_status put_transpose(onnx_import *import, const onnx_node *node, int from, const char *part, int *value) {
   onnx_put put = mcl_onnx_op("transpose");
@@ -267,7 +259,7 @@ static mcl_status scaled_by(onnx_import *import, const onnx_node *node, double f
   int scalar;
   if (factor == 1) return MCL_OK;
   MCL_TRY(mcl_onnx_scalar(import, node, part, factor, &scalar));
-  return put_binary(import, node, "mul", *value, scalar, part, value);
+  return mcl_onnx_place_binary(import, node, "mul", *value, scalar, part, value);
 }
 
 mcl_status mcl_onnx_gemm(onnx_import *import, const onnx_node *node) {
@@ -295,7 +287,7 @@ mcl_status mcl_onnx_gemm(onnx_import *import, const onnx_node *node) {
   if (bias >= 0) mcl_onnx_add_input(&put, bias);
   if (other < 0) return mcl_onnx_finish(import, node, &put);
   MCL_TRY(mcl_onnx_place(import, node, &put, "product", &value));
-  MCL_TRY(put_binary(import, node, "add", value, other, NULL, &value));
+  MCL_TRY(mcl_onnx_place_binary(import, node, "add", value, other, NULL, &value));
   mcl_onnx_bind(import, node, value);
   return MCL_OK;
 }
@@ -308,7 +300,7 @@ mcl_status mcl_onnx_matmul(onnx_import *import, const onnx_node *node) {
   if (mcl_onnx_is_constant(import, node, 1)) MCL_TRY(mcl_onnx_constant(import, node, 1, &constant));
   if (!constant || constant->shape.rank != 2) {
     MCL_TRY(mcl_onnx_computed(import, node, 1, &weight));
-    MCL_TRY(put_binary(import, node, "matmul", x, weight, NULL, &weight));
+    MCL_TRY(mcl_onnx_place_binary(import, node, "matmul", x, weight, NULL, &weight));
     mcl_onnx_bind(import, node, weight);
     return MCL_OK;
   }

@@ -63,17 +63,9 @@ static mcl_status import_clip(onnx_import *import, const onnx_node *node) {
 
 /* ---- Arithmetic ---- */
 
-static mcl_status put_binary(onnx_import *import, const onnx_node *node, const char *op, int a, int b, const char *part,
-                             int *value) {
-  onnx_put put = mcl_onnx_op(op);
-  mcl_onnx_add_input(&put, a);
-  mcl_onnx_add_input(&put, b);
-  return mcl_onnx_place(import, node, &put, part, value);
-}
-
 static mcl_status finish_binary(onnx_import *import, const onnx_node *node, const char *op, int a, int b) {
   int value;
-  MCL_TRY(put_binary(import, node, op, a, b, NULL, &value));
+  MCL_TRY(mcl_onnx_place_binary(import, node, op, a, b, NULL, &value));
   mcl_onnx_bind(import, node, value);
   return MCL_OK;
 }
@@ -156,7 +148,7 @@ static mcl_status import_sum(onnx_import *import, const onnx_node *node) {
     bool is_last = i + 1 == node->input_count;
     snprintf(part, sizeof part, "sum%d", i);
     MCL_TRY(mcl_onnx_computed(import, node, i, &next));
-    MCL_TRY(put_binary(import, node, "add", sum, next, is_last ? NULL : part, &sum));
+    MCL_TRY(mcl_onnx_place_binary(import, node, "add", sum, next, is_last ? NULL : part, &sum));
   }
   mcl_onnx_bind(import, node, sum);
   return MCL_OK;
@@ -172,8 +164,8 @@ static mcl_status import_hard(onnx_import *import, const onnx_node *node) {
   MCL_TRY(mcl_onnx_computed(import, node, 0, &x));
   MCL_TRY(mcl_onnx_scalar(import, node, "alpha", alpha, &factor));
   MCL_TRY(mcl_onnx_scalar(import, node, "beta", beta, &offset));
-  MCL_TRY(put_binary(import, node, "mul", x, factor, "scaled", &value));
-  MCL_TRY(put_binary(import, node, "add", value, offset, "shifted", &value));
+  MCL_TRY(mcl_onnx_place_binary(import, node, "mul", x, factor, "scaled", &value));
+  MCL_TRY(mcl_onnx_place_binary(import, node, "add", value, offset, "shifted", &value));
   onnx_put clip = mcl_onnx_op("clip");
   mcl_onnx_set_float(&clip, "min", 0);
   mcl_onnx_set_float(&clip, "max", 1);

@@ -138,7 +138,7 @@ static mcl_status count_typed(const onnx_document *document, const onnx_tensor *
   while (!(status = mcl_wire_next(&wire, &field, &more)) && more)
     if (field.number == type->field) MCL_TRY(mcl_wire_count(&wire, &field, type->wire, &found));
   if (status || found == (size_t)count) return status;
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   return mcl_fail(document->ctx, MCL_ERROR_FORMAT, "%s: tensor \"%s\" of shape %s has %zu elements, where %lld belong",
                   document->path, tensor->name, mcl_shape_text(tensor->shape, text), found, (long long)count);
 }
@@ -190,7 +190,7 @@ static mcl_status open_external(const onnx_document *document, const onnx_tensor
 
 static mcl_status check_size(const onnx_document *document, const onnx_tensor *tensor, const element_type *type,
                              int64_t *count, size_t *bytes) {
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   if (mcl_shape_count(document->ctx, tensor->shape, count) || !mcl_mul_size((size_t)*count, 8, bytes))
     return mcl_fail(document->ctx, MCL_ERROR_FORMAT, "%s: tensor \"%s\": shape %s is larger than any memory",
                     document->path, tensor->name, mcl_shape_text(tensor->shape, text));

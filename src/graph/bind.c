@@ -96,24 +96,6 @@ mcl_status mcl_operand_size(mcl_context *ctx, const mcl_operand *operand, size_t
   return MCL_OK;
 }
 
-typedef struct decode_work {
-  const mcl_repr *repr;
-  float *out;
-  int64_t cols;
-} decode_work;
-
-static mcl_status decode_rows(void *arg, int64_t first, int64_t count, int worker) {
-  (void)worker;
-  const decode_work *work = arg;
-  return mcl_repr_decode(work->repr, first, count, work->out + first * work->cols);
-}
-
-mcl_status mcl_decode_all(const mcl_repr *repr, float *out) {
-  decode_work work = {repr, out, mcl_shape_cols(repr->shape)};
-  int64_t grain = mcl_max_i64(1, MCL_ELEMENT_CHUNK / mcl_max_i64(work.cols, 1));
-  return mcl_parallel_ranges(repr->ctx, mcl_shape_rows(repr->shape), grain, decode_rows, &work);
-}
-
 static mcl_status do_nothing(void *arg, int64_t chunk, int worker) {
   (void)arg, (void)chunk, (void)worker;
   return MCL_OK;

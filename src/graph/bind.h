@@ -18,8 +18,6 @@ void mcl_bind_seed(const mcl_model *model, mcl_op_call *calls, uint64_t seed);
 
 /* Bytes of an operand's values, a multiple of 64; fails on overflow. */
 mcl_status mcl_operand_size(mcl_context *ctx, const mcl_operand *operand, size_t *out);
-/* All values of a representation, decoded by all threads. */
-mcl_status mcl_decode_all(const mcl_repr *repr, float *out);
 /* Takes what a run would take at its first call: the thread pool, the products' buffers. */
 mcl_status mcl_bind_warm(mcl_context *ctx);
 

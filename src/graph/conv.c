@@ -8,7 +8,7 @@
 /* ---- Shapes ---- */
 
 static mcl_status check_channels(mcl_context *ctx, const mcl_node *node, const mcl_shape *in) {
-  char x[192], w[192];
+  char x[MCL_SHAPE_TEXT], w[MCL_SHAPE_TEXT];
   int64_t groups = mcl_node_int(node, MCL_CONV_GROUPS);
   if (in[0].rank != 4 || in[1].rank != 4)
     return mcl_node_fail(ctx, node,

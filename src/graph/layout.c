@@ -8,7 +8,7 @@
 static mcl_status shape_concat(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
   int axis;
   MCL_TRY(mcl_node_axis(ctx, node, mcl_node_int(node, 0), in[0].rank, in[0].rank - 1, &axis));
-  char first[192], other[192];
+  char first[MCL_SHAPE_TEXT], other[MCL_SHAPE_TEXT];
   mcl_shape result = in[0];
   for (int i = 0; i < node->inputs; i++) {
     if (node->input[i] < 0) return mcl_node_fail(ctx, node, "concat: input %d is left out; each must be given", i);
@@ -72,7 +72,7 @@ static mcl_status run_copy(const mcl_op_call *call) {
 
 static mcl_status fail_reshape(mcl_context *ctx, const mcl_node *node, mcl_shape in, const char *remedy) {
   mcl_shape asked = mcl_shape_of(node->attribute[0].count, mcl_node_ints(node, 0));
-  char from[192], to[192];
+  char from[MCL_SHAPE_TEXT], to[MCL_SHAPE_TEXT];
   return mcl_node_fail(ctx, node, "reshape of %s to %s: %s", mcl_shape_text(in, from), mcl_shape_text(asked, to),
                        remedy);
 }
@@ -139,7 +139,7 @@ void mcl_transpose_axes(const mcl_node *node, int rank, int *axes) {
 
 static mcl_status shape_transpose(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
   int rank = in[0].rank, given = node->attribute[0].count;
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   unsigned seen = 0;
   for (int i = 0; i < given; i++) seen |= 1u << mcl_node_ints(node, 0)[i];
   if (given && (given != rank || seen != (1u << rank) - 1))

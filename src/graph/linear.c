@@ -8,7 +8,7 @@
 #define COMPRESSED_ROWS 16 /* rows of x a chunk, where the weight is used from its compressed form */
 
 static mcl_status shape_linear(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
-  char x[192], w[192];
+  char x[MCL_SHAPE_TEXT], w[MCL_SHAPE_TEXT];
   mcl_shape result = in[0];
   if (in[0].rank < 2)
     return mcl_node_fail(ctx, node, "linear wants an input [batch, …, in], not %s; reshape it",

@@ -146,7 +146,7 @@ static mcl_status check_shape(const mcl_model *model, const char *what, const ch
     if (batch && i == 0 && shape.dim[0] == -1) concrete.dim[0] = 1;
     bad = concrete.dim[i] < 1;
   }
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   if (bad)
     return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "%s: %s \"%s\" has the shape %s; %s", model->name, what, name,
                     shape.rank < 0 || shape.rank > MCL_MAX_RANK ? "of a bad rank" : mcl_shape_text(shape, text),
@@ -325,7 +325,7 @@ mcl_status mcl_weight_values(mcl_model *model, int weight, mcl_tensor **out) {
 mcl_status mcl_weight_set(mcl_model *model, int weight, mcl_repr *repr) {
   mcl_weight *w = &model->weights[weight];
   if (!mcl_shape_equal(w->shape, repr->shape)) {
-    char have[192], given[192];
+    char have[MCL_SHAPE_TEXT], given[MCL_SHAPE_TEXT];
     return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "%s: weight \"%s\" has the shape %s and cannot become %s",
                     model->name, w->name, mcl_shape_text(w->shape, have), mcl_shape_text(repr->shape, given));
   }

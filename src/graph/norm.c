@@ -40,7 +40,7 @@ mcl_channels mcl_batch_norm_of(const mcl_op_call *call) {
 }
 
 static mcl_status shape_batch_norm(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
-  char x[192], w[192];
+  char x[MCL_SHAPE_TEXT], w[MCL_SHAPE_TEXT];
   if (in[0].rank < 2)
     return mcl_node_fail(ctx, node, "batch_norm wants an input [batch, channels, …], not %s", mcl_shape_text(in[0], x));
   for (int i = 1; i < 5; i++)
@@ -145,7 +145,7 @@ static bool are_last_dimensions(mcl_shape shape, mcl_shape whole, int axis) {
 
 static mcl_status shape_layer_norm(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
   int axis;
-  char x[192], w[192];
+  char x[MCL_SHAPE_TEXT], w[MCL_SHAPE_TEXT];
   MCL_TRY(mcl_node_axis(ctx, node, mcl_node_int(node, 0), in[0].rank, in[0].rank - 1, &axis));
   if (in[0].dim[axis] < 0)
     return mcl_node_fail(ctx, node, "layer_norm from axis %d, the batch; use another axis", axis);

@@ -79,7 +79,7 @@ mcl_status mcl_node_broadcast(mcl_context *ctx, const mcl_node *node, mcl_shape 
     int64_t y = i < rank - b.rank ? 1 : b.dim[i - (rank - b.rank)];
     /* A batch that is not leading in the result would be matched with another dimension. */
     if ((x != y && x != 1 && y != 1) || (i > 0 && (x < 0 || y < 0))) {
-      char ta[192], tb[192];
+      char ta[MCL_SHAPE_TEXT], tb[MCL_SHAPE_TEXT];
       return mcl_node_fail(ctx, node,
                            "%s of %s and %s: the shapes do not broadcast; dimensions, from the last, must be "
                            "equal or 1 (-1 is the batch)",
@@ -100,23 +100,4 @@ mcl_status mcl_shape_same(mcl_context *ctx, const mcl_node *node, const mcl_shap
 void mcl_apply(mcl_elementwise op, const float *x, float *y, size_t n) {
   const float *args[] = {x};
   mcl_elementwise_kernels(mcl_cpu_isa())->apply[op](y, args, n);
-}
-
-typedef struct range_work {
-  mcl_range_fn fn;
-  void *arg;
-  int64_t n, grain;
-} range_work;
-
-static mcl_status run_range(void *arg, int64_t chunk, int worker) {
-  const range_work *work = arg;
-  int64_t first = chunk * work->grain;
-  return work->fn(work->arg, first, mcl_min_i64(work->grain, work->n - first), worker);
-}
-
-mcl_status mcl_parallel_ranges(mcl_context *ctx, int64_t n, int64_t grain, mcl_range_fn fn, void *arg) {
-  if (n <= 0) return MCL_OK;
-  if (n <= grain) return fn(arg, 0, n, 0);
-  range_work work = {fn, arg, n, grain};
-  return mcl_parallel(ctx, mcl_ceil_div(n, grain), run_range, &work);
 }

@@ -59,13 +59,7 @@ mcl_status mcl_shape_same(mcl_context *ctx, const mcl_node *node, const mcl_shap
 /* Where each axis of a transpose's output comes from. */
 void mcl_transpose_axes(const mcl_node *node, int rank, int *axes);
 
-/* ---- Work over fixed chunks ---- */
-
 #define MCL_ELEMENT_CHUNK 16384 /* elements an element-wise chunk */
-
-/* fn(arg, first, count) over 0 … n-1, in chunks of `grain`; small work runs in the calling thread. */
-typedef mcl_status (*mcl_range_fn)(void *arg, int64_t first, int64_t count, int worker);
-mcl_status mcl_parallel_ranges(mcl_context *ctx, int64_t n, int64_t grain, mcl_range_fn fn, void *arg);
 
 /* y[i] = MCL_E_EXP and its like of x[i], by the tensor kernels: the same bits on every machine. y is not x. */
 void mcl_apply(mcl_elementwise op, const float *x, float *y, size_t n);

@@ -35,7 +35,7 @@ int64_t mcl_pool_grain(const mcl_pool *pool) {
 }
 
 static mcl_status shape_pool(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   if (in[0].rank != 4)
     return mcl_node_fail(ctx, node, "%s wants an input [batch, channels, height, width], not %s; reshape it",
                          node->op->name, mcl_shape_text(in[0], text));
@@ -212,7 +212,7 @@ static mcl_status run_average_pool(const mcl_op_call *call) {
 /* ---- global_average_pool: [batch, channels, …] to [batch, channels, 1 …] ---- */
 
 static mcl_status shape_global(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   if (in[0].rank < 3)
     return mcl_node_fail(ctx, node, "global_average_pool wants an input [batch, channels, height, …], not %s",
                          mcl_shape_text(in[0], text));

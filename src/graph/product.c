@@ -14,7 +14,7 @@ mcl_product mcl_product_of(const mcl_op_call *call) {
 }
 
 static mcl_status shape_matmul(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
-  char ta[192], tb[192];
+  char ta[MCL_SHAPE_TEXT], tb[MCL_SHAPE_TEXT];
   mcl_shape a = in[0], b = in[1];
   bool fits = a.rank >= 2 && b.rank >= 2 && a.dim[a.rank - 1] == b.dim[b.rank - 2] && b.dim[b.rank - 2] > 0;
   if (fits && b.rank > 2) {

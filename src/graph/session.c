@@ -85,7 +85,7 @@ static mcl_status hold_weight(mcl_session *session, int value) {
   MCL_TRY(mcl_operand_size(session->ctx, operand, &size));
   MCL_TRY(mcl_alloc(session->ctx, size, &hold->decoded));
   operand->data = hold->decoded;
-  mcl_status status = mcl_decode_all(weight->repr, hold->decoded);
+  mcl_status status = mcl_repr_decode_all(weight->repr, hold->decoded);
   return status ? mcl_fail_where(session->ctx, status, "%s: weight \"%s\"", model->name, weight->name) : MCL_OK;
 }
 

@@ -135,7 +135,7 @@ static mcl_status decode_weights(mcl_training_session *s) {
   const mcl_model *model = s->model;
   for (int w = 0; w < model->weight_count; w++) {
     if (s->in_place[w]) continue;
-    mcl_status status = mcl_decode_all(model->weights[w].repr, s->operands[s->value_of[w]].data);
+    mcl_status status = mcl_repr_decode_all(model->weights[w].repr, s->operands[s->value_of[w]].data);
     if (status) return mcl_fail_where(s->ctx, status, "%s: weight \"%s\"", model->name, model->weights[w].name);
   }
   return MCL_OK;

@@ -2,6 +2,7 @@
  * reference-counted nodes; each node's struct begins with mcl_repr, and all that differs is behind its kind. */
 #include <stdio.h>
 
+#include "base/threads.h"
 #include "repr/repr.h"
 #include "tensor/matmul.h"
 
@@ -101,11 +102,31 @@ mcl_status mcl_repr_decode(const mcl_repr *repr, int64_t first, int64_t rows, fl
   return repr->kind->decode(repr, first, rows, out);
 }
 
+#define DECODE_VALUES 16384 /* a chunk of work */
+
+typedef struct decode_work {
+  const mcl_repr *repr;
+  float *out;
+  int64_t cols;
+} decode_work;
+
+static mcl_status decode_rows(void *arg, int64_t first, int64_t count, int worker) {
+  (void)worker;
+  const decode_work *work = arg;
+  return mcl_repr_decode(work->repr, first, count, work->out + first * work->cols);
+}
+
+mcl_status mcl_repr_decode_all(const mcl_repr *repr, float *out) {
+  decode_work work = {repr, out, mcl_shape_cols(repr->shape)};
+  int64_t rows = work.cols < DECODE_VALUES ? DECODE_VALUES / (work.cols ? work.cols : 1) : 1;
+  return mcl_parallel_ranges(repr->ctx, mcl_shape_rows(repr->shape), rows, decode_rows, &work);
+}
+
 mcl_status mcl_repr_values(const mcl_repr *repr, mcl_tensor **out) {
   mcl_tensor *values;
   *out = NULL;
   MCL_TRY(mcl_tensor_new_raw(repr->ctx, MCL_F32, repr->shape, &values));
-  mcl_status status = mcl_repr_decode(repr, 0, mcl_shape_rows(repr->shape), mcl_tensor_f32(values));
+  mcl_status status = mcl_repr_decode_all(repr, mcl_tensor_f32(values));
   if (status) {
     mcl_tensor_release(values);
     return status;

@@ -7,6 +7,7 @@
 #include "tensor/tensor.h"
 
 #define MCL_REPR_MAX_DEPTH 8
+#define MCL_REPR_MOST_PARTS 4 /* of one representation */
 
 typedef struct mcl_repr_kind mcl_repr_kind;
 
@@ -56,7 +57,7 @@ struct mcl_repr_kind {
   size_t (*matmul_scratch)(const mcl_repr *repr, int64_t batch);
   mcl_status (*read)(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out);
   int (*parts)(const mcl_repr *repr,
-               const mcl_repr **parts); /* children, at most 2 but for sum; NULL parts: the count */
+               const mcl_repr **parts); /* children, at most MCL_REPR_MOST_PARTS; NULL parts: the count */
   /* "sparse 8.0 % of (palette 32)"; cut to size. */
   void (*text)(const mcl_repr *repr, char *text, size_t size);
 };
@@ -70,7 +71,9 @@ mcl_status mcl_repr_new(mcl_context *ctx, const mcl_repr_kind *kind, mcl_shape s
                         mcl_repr **out);                                            /* zeroed struct */
 mcl_status mcl_repr_read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out); /* u8 kind, then the kind's read */
 mcl_status mcl_repr_decode(const mcl_repr *repr, int64_t first, int64_t rows, float *out);
-mcl_status mcl_repr_values(const mcl_repr *repr, mcl_tensor **out); /* all, as a new f32 tensor */
+/* All of them, by all threads: into memory for count values, or as a new f32 tensor. */
+mcl_status mcl_repr_decode_all(const mcl_repr *repr, float *out);
+mcl_status mcl_repr_values(const mcl_repr *repr, mcl_tensor **out);
 /* y[batch,rows] = x[batch,cols] · Wᵀ by the kind's matmul, or by a decode into scratch where it has none. Scratch is of
  * mcl_repr_matmul_scratch bytes, aligned to 64. */
 mcl_status mcl_repr_matmul(const mcl_repr *repr, const float *x, int64_t batch, float *y, void *scratch);
@@ -135,11 +138,11 @@ typedef struct mcl_lowrank {
 } mcl_lowrank;
 extern const mcl_repr_kind mcl_lowrank_kind;
 
-/* The sum of its parts, each of the same shape. */
+/* The sum of its parts, two at least, each of the same shape. */
 typedef struct mcl_sum {
   mcl_repr base;
   int parts;
-  mcl_repr *part[4];
+  mcl_repr *part[MCL_REPR_MOST_PARTS];
 } mcl_sum;
 extern const mcl_repr_kind mcl_sum_kind;
 

@@ -99,7 +99,7 @@ static bool is_own(const mcl_repr *repr) {
     const mcl_tensor *values = ((const mcl_dense *)repr)->values;
     return values->references == 1 && values->owns_data;
   }
-  const mcl_repr *part[4];
+  const mcl_repr *part[MCL_REPR_MOST_PARTS];
   int parts = repr->kind->parts(repr, part);
   for (int i = 0; i < parts; i++)
     if (!is_own(part[i])) return false;

@@ -55,8 +55,9 @@ static mcl_status matmul(const mcl_repr *repr, const float *x, int64_t batch, fl
 static mcl_status read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out) {
   uint8_t count;
   MCL_TRY(mcl_read_u8(&reader->header, &count));
-  if (count < 2 || count > 4)
-    return mcl_fail(reader->ctx, MCL_ERROR_FORMAT, "%s: a sum of %d parts, not of 2 to 4", reader->header.what, count);
+  if (count < 2 || count > MCL_REPR_MOST_PARTS)
+    return mcl_fail(reader->ctx, MCL_ERROR_FORMAT, "%s: a sum of %d parts, not of 2 to %d", reader->header.what, count,
+                    MCL_REPR_MOST_PARTS);
   MCL_TRY(mcl_repr_new(reader->ctx, &mcl_sum_kind, shape, out));
   mcl_sum *sum = (mcl_sum *)*out;
   mcl_status status = MCL_OK;

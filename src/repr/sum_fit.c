@@ -4,7 +4,8 @@
 mcl_status mcl_sum_new(mcl_repr *const *parts, int count, mcl_repr **out) {
   *out = NULL;
   mcl_context *ctx = parts[0]->ctx;
-  if (count < 2 || count > 4) return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a sum of %d parts: it takes 2 to 4", count);
+  if (count < 2 || count > MCL_REPR_MOST_PARTS)
+    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a sum of %d parts: it takes 2 to %d", count, MCL_REPR_MOST_PARTS);
   for (int i = 1; i < count; i++)
     if (!mcl_shape_equal(parts[i]->shape, parts[0]->shape))
       return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a sum whose part %d has another shape than the first", i + 1);
@@ -23,11 +24,11 @@ static mcl_status write(const mcl_repr *repr, mcl_repr_writer *writer) {
 
 static mcl_status copy(const mcl_repr *repr, mcl_repr **out) {
   const mcl_sum *sum = (const mcl_sum *)repr;
-  mcl_repr *part[4] = {NULL};
+  mcl_repr *part[MCL_REPR_MOST_PARTS] = {NULL};
   mcl_status status = MCL_OK;
   for (int i = 0; i < sum->parts && !status; i++) status = mcl_repr_copy(sum->part[i], &part[i]);
   if (!status) status = mcl_sum_new(part, sum->parts, out);
-  for (int i = 0; i < 4; i++) mcl_repr_release(part[i]);
+  for (int i = 0; i < sum->parts; i++) mcl_repr_release(part[i]);
   return status;
 }
 

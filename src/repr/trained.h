@@ -19,13 +19,13 @@ typedef struct mcl_trained_kind {
 struct mcl_trained_repr {
   const mcl_trained_kind *kind;
   mcl_context *ctx;
-  mcl_repr *repr;             /* retained */
-  float *dense, *gradient;    /* bound, or NULL */
-  mcl_parameter own;          /* a leaf's; count 0: none */
-  float *part_values[4];      /* dense form of each part, freed with this */
-  float *part_gradient[4];    /* its gradient, likewise */
+  mcl_repr *repr;                            /* retained */
+  float *dense, *gradient;                   /* bound, or NULL */
+  mcl_parameter own;                         /* a leaf's; count 0: none */
+  float *part_values[MCL_REPR_MOST_PARTS];   /* dense form of each part, freed with this */
+  float *part_gradient[MCL_REPR_MOST_PARTS]; /* its gradient, likewise */
   float *latent, *own_memory; /* a leaf's values and gradient where they are neither bound nor the representation's */
-  mcl_trained_repr *part[4];
+  mcl_trained_repr *part[MCL_REPR_MOST_PARTS];
   int parts;
   bool is_recalling;   /* push leaves what it remembers as it is */
   mcl_parameter *list; /* of the whole tree, made when asked for */

@@ -15,7 +15,7 @@ mcl_status mcl_trained_begin(mcl_repr *repr, const mcl_trained_kind *kind, mcl_t
 void mcl_trained_free(mcl_trained_repr *t) {
   if (!t) return;
   for (int i = 0; i < t->parts; i++) mcl_trained_free(t->part[i]);
-  for (int i = 0; i < 4; i++) {
+  for (int i = 0; i < MCL_REPR_MOST_PARTS; i++) {
     mcl_free(t->ctx, t->part_values[i]);
     mcl_free(t->ctx, t->part_gradient[i]);
   }

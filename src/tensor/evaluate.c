@@ -252,7 +252,7 @@ mcl_status mcl_expression_evaluate_into(mcl_expression *e, mcl_tensor *out) {
   mcl_program program;
   mcl_tensor *apart = NULL;
   if (!mcl_shape_equal(e->shape, out->shape)) {
-    char from[192], to[192];
+    char from[MCL_SHAPE_TEXT], to[MCL_SHAPE_TEXT];
     return mcl_fail(e->ctx, MCL_ERROR_ARGUMENT, "an expression of shape %s does not go into a tensor of %s",
                     mcl_shape_text(e->shape, from), mcl_shape_text(out->shape, to));
   }

@@ -178,7 +178,7 @@ static term make_seed(builder *b, mcl_expression *e, mcl_expression *seed) {
   if (seed) {
     b->status = mcl_shape_broadcast(b->ctx, e->shape, seed->shape, &shape);
     if (!b->status && !mcl_shape_equal(shape, e->shape)) {
-      char text[192], seed_text[192];
+      char text[MCL_SHAPE_TEXT], seed_text[MCL_SHAPE_TEXT];
       b->status = mcl_fail(b->ctx, MCL_ERROR_ARGUMENT, "a seed of shape %s for the gradient of an expression of %s",
                            mcl_shape_text(seed->shape, seed_text), mcl_shape_text(e->shape, text));
     }

@@ -26,7 +26,7 @@ static lapack_int unlocked(lapack_int info) {
 
 /* A finite f32 copy of a matrix, to be overwritten by LAPACK. */
 static mcl_status matrix_copy(mcl_tensor *a, const char *what, bool square, mcl_tensor **out) {
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   *out = NULL;
   if (a->shape.rank != 2 || a->count == 0)
     return mcl_fail(a->ctx, MCL_ERROR_ARGUMENT, "%s: needs a matrix that is not empty, not a tensor of shape %s", what,
@@ -355,7 +355,7 @@ mcl_status mcl_linalg_solve(mcl_tensor *l, mcl_tensor *b, mcl_tensor **x) {
   *x = NULL;
   MCL_TRY(matrix_copy(l, "solve", true, &factor));
   int64_t n = l->shape.dim[0];
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   mcl_status status = MCL_OK;
   if (b->shape.rank < 1 || b->shape.rank > 2 || b->shape.dim[0] != n || b->count == 0)
     status = mcl_fail(l->ctx, MCL_ERROR_ARGUMENT, "solve: the right side has shape %s, and needs %lld rows",

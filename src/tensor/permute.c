@@ -162,7 +162,7 @@ mcl_status mcl_tensor_permute(mcl_tensor *t, const int *axes, mcl_tensor **out) 
 mcl_status mcl_tensor_transpose(mcl_tensor *t, mcl_tensor **out) {
   *out = NULL;
   if (t->shape.rank != 2) {
-    char text[192];
+    char text[MCL_SHAPE_TEXT];
     return mcl_fail(t->ctx, MCL_ERROR_ARGUMENT, "only a matrix has a transpose; this is a tensor of %s",
                     mcl_shape_text(t->shape, text));
   }

@@ -225,7 +225,7 @@ static mcl_status run(const mcl_program *p, mcl_reduction kind, int64_t outer, i
 /* ---- What callers ask ---- */
 
 static mcl_status check_not_empty(mcl_expression *e, mcl_reduction kind, int64_t reduced) {
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   if ((unsigned)kind > MCL_R_COUNT_NONZERO)
     return mcl_fail(e->ctx, MCL_ERROR_ARGUMENT, "reduction %d is not known", (int)kind);
   if (reduced > 0 || kind == MCL_R_SUM || kind == MCL_R_SUM_SQUARES || kind == MCL_R_COUNT_NONZERO) return MCL_OK;
@@ -261,7 +261,7 @@ mcl_status mcl_expression_reduce(mcl_expression *e, mcl_reduction kind, int axis
   mcl_program program;
   double *sums = NULL;
   mcl_shape shape = {.rank = 0};
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   int64_t outer = 1, inner = 1;
   *out = NULL;
   if (axis != MCL_AXIS_ALL && (axis < 0 || axis >= e->shape.rank))
@@ -351,7 +351,7 @@ mcl_status mcl_expression_sum_to(mcl_expression *e, mcl_shape shape, mcl_tensor 
   double *sums = NULL;
   *out = NULL;
   if (!make_spans(e->shape, shape, spans, &count)) {
-    char from[192], to[192];
+    char from[MCL_SHAPE_TEXT], to[MCL_SHAPE_TEXT];
     return mcl_fail(e->ctx, MCL_ERROR_ARGUMENT, "a sum from shape %s to %s: the second does not broadcast to the first",
                     mcl_shape_text(e->shape, from), mcl_shape_text(shape, to));
   }

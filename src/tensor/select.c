@@ -226,7 +226,7 @@ done:
 /* ---- The pass over everything ---- */
 
 static mcl_status fail_nan(const mcl_program *p, mcl_program_scratch *scratch, int worker, int64_t first) {
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   while (first < p->count) { /* there is one in the chunk that begins at `first` */
     size_t n = mcl_program_block_size(p, first, p->count);
     const float *block = mcl_program_block(p, scratch, worker, first, n);

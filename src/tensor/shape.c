@@ -33,7 +33,7 @@ mcl_status mcl_shape_count(mcl_context *ctx, mcl_shape shape, int64_t *out) {
       return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "dimension %d of a tensor is %lld; it must not be negative", i,
                       (long long)shape.dim[i]);
     if (__builtin_mul_overflow(count, shape.dim[i], &count)) {
-      char text[192];
+      char text[MCL_SHAPE_TEXT];
       return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a tensor of %s has more elements than can be counted",
                       mcl_shape_text(shape, text));
     }
@@ -55,7 +55,7 @@ mcl_status mcl_shape_broadcast(mcl_context *ctx, mcl_shape a, mcl_shape b, mcl_s
   for (int i = 1; i <= shape.rank; i++) { /* from the last dimension */
     int64_t da = i <= a.rank ? a.dim[a.rank - i] : 1, db = i <= b.rank ? b.dim[b.rank - i] : 1;
     if (da != db && da != 1 && db != 1) {
-      char ta[192], tb[192];
+      char ta[MCL_SHAPE_TEXT], tb[MCL_SHAPE_TEXT];
       return mcl_fail(ctx, MCL_ERROR_ARGUMENT,
                       "shapes %s and %s do not broadcast: dimension %d from the end is %lld and %lld; equal, or 1, "
                       "would do",

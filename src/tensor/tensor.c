@@ -21,7 +21,7 @@ static mcl_status new_header(mcl_context *ctx, mcl_dtype dtype, mcl_shape shape,
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a tensor of an unknown dtype, number %d", (int)dtype);
   MCL_TRY(mcl_shape_count(ctx, shape, &count));
   if (!mcl_mul_size((size_t)count, mcl_dtype_size(dtype), size) || *size > (size_t)PTRDIFF_MAX) {
-    char text[192];
+    char text[MCL_SHAPE_TEXT];
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a tensor of %s %s has more bytes than can be addressed",
                     mcl_dtype_name(dtype), mcl_shape_text(shape, text));
   }
@@ -131,7 +131,7 @@ mcl_status mcl_tensor_reshape(mcl_tensor *t, mcl_shape shape, mcl_tensor **out) 
   *out = NULL;
   MCL_TRY(mcl_shape_count(t->ctx, shape, &count));
   if (count != t->count) {
-    char from[192], to[192];
+    char from[MCL_SHAPE_TEXT], to[MCL_SHAPE_TEXT];
     return mcl_fail(t->ctx, MCL_ERROR_ARGUMENT, "a tensor of %s has %lld elements; %s would have %lld",
                     mcl_shape_text(t->shape, from), (long long)t->count, mcl_shape_text(shape, to), (long long)count);
   }
@@ -142,7 +142,7 @@ mcl_status mcl_tensor_rows(mcl_tensor *t, int64_t first, int64_t count, mcl_tens
   *out = NULL;
   if (t->shape.rank == 0) return mcl_fail(t->ctx, MCL_ERROR_ARGUMENT, "a scalar has no rows to take a range of");
   if (first < 0 || count < 0 || first > t->shape.dim[0] || count > t->shape.dim[0] - first) {
-    char text[192];
+    char text[MCL_SHAPE_TEXT];
     return mcl_fail(t->ctx, MCL_ERROR_ARGUMENT,
                     "%lld rows from row %lld (counted from 0) are not within a tensor of %s", (long long)count,
                     (long long)first, mcl_shape_text(t->shape, text));
@@ -260,7 +260,7 @@ mcl_status mcl_tensor_check_finite(mcl_tensor *t, const char *what) {
   while (is_finite_at(t, at)) at++;
   double value;
   mcl_convert(t->dtype, (const uint8_t *)t->data + (size_t)at * mcl_dtype_size(t->dtype), MCL_F64, &value, 1);
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   return mcl_fail(t->ctx, MCL_ERROR_NUMERIC,
                   "%s: %s at element %lld (counted from 0, of %s); numbers are needed: mend what it was made from",
                   what, isnan(value) ? "NaN" : "infinity", (long long)at, mcl_shape_text(t->shape, text));

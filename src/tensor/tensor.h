@@ -29,7 +29,8 @@ mcl_status mcl_shape_count(mcl_context *ctx, mcl_shape shape, int64_t *out);
 int64_t mcl_shape_rows(mcl_shape shape); /* dim[0], or 1 of a scalar */
 int64_t mcl_shape_cols(mcl_shape shape); /* product of the dimensions after the first: the matrix view of a weight */
 mcl_status mcl_shape_broadcast(mcl_context *ctx, mcl_shape a, mcl_shape b, mcl_shape *out); /* NumPy's rule */
-/* "50x20x5x5", "scalar"; text has room for 192 bytes. Returns text. */
+/* "50x20x5x5", "scalar"; text has room for MCL_SHAPE_TEXT bytes. Returns text. */
+#define MCL_SHAPE_TEXT 192 /* MCL_MAX_RANK numbers of 64 bits, and the signs between them */
 char *mcl_shape_text(mcl_shape shape, char *text);
 
 /* Memory not zeroed. */

@@ -13,7 +13,7 @@ bool mcl_augment_is_any(const mcl_augment *a) {
 }
 
 mcl_status mcl_augment_check(mcl_context *ctx, const mcl_augment *a, mcl_shape data, mcl_image *image) {
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   if (data.rank != 3 && data.rank != 4)
     return mcl_fail(
         ctx, MCL_ERROR_ARGUMENT,

@@ -11,7 +11,7 @@
 
 static mcl_status check_parts(mcl_tensor *x, mcl_tensor *y) {
   mcl_context *ctx = x->ctx;
-  char a[192], b[192];
+  char a[MCL_SHAPE_TEXT], b[MCL_SHAPE_TEXT];
   if (x->dtype != MCL_F32 && x->dtype != MCL_U8)
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "data: x is %s; convert it to u8 or f32", mcl_dtype_name(x->dtype));
   if (x->shape.rank < 2 || x->count == 0)

@@ -11,7 +11,7 @@ static mcl_status row_width(mcl_context *ctx, mcl_shape shape, int64_t *out) {
 
 static mcl_status check_widths(mcl_model *model, mcl_dataset *data, mcl_task *task) {
   mcl_context *ctx = data->ctx;
-  char wanted[192], given[192];
+  char wanted[MCL_SHAPE_TEXT], given[MCL_SHAPE_TEXT];
   MCL_TRY(mcl_model_check_runs(model));
   if (model->input_count != 1)
     return mcl_fail(ctx, MCL_ERROR_UNSUPPORTED, "%s: data feed one input, and the model has %d; run it from a program",

@@ -272,7 +272,7 @@ static void a_one_beside_an_open_batch_is_a_one(void **state) {
 
 static void check_shape(mcl_context *ctx, const char *text, const char *expected) {
   mcl_model *model = read_text(ctx, text);
-  char shape[192];
+  char shape[MCL_SHAPE_TEXT];
   assert_string_equal(mcl_shape_text(mcl_model_output_shape(model, 0), shape), expected);
   mcl_model_free(model);
 }

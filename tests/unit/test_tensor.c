@@ -123,7 +123,7 @@ static void a_shape_that_cannot_be_is_refused_with_its_reason(void **state) {
 
 static void shapes_broadcast_as_numpys(void **state) {
   mcl_shape out;
-  char text[192];
+  char text[MCL_SHAPE_TEXT];
   (void)state;
   mcl_shape a = mcl_shape_of(3, (int64_t[]){8, 1, 6}), b = mcl_shape_2(7, 1);
   assert_int_equal(mcl_shape_broadcast(ctx, a, b, &out), MCL_OK);
