@@ -162,14 +162,28 @@ static int verify(lua_State *L) {
   return 0;
 }
 
-/* format_of(path) -> what the extension stands for among formats that hold models or weights, and whether that is a container of
- * mcl's own; an error if nothing */
+static mcl_format_use use_argument(lua_State *L, int arg) {
+  const char *use = mcl_lua_string(L, arg, "use");
+  if (strcmp(use, "read") && strcmp(use, "written")) mcl_lua_bad(L, arg, "\"read\" or \"written\"");
+  return use[0] == 'r' ? MCL_FORMAT_READ : MCL_FORMAT_WRITTEN;
+}
+
+/* format_of(path, "read" or "written") -> the name of the format that the extension stands for, and whether that is a
+ * container of mcl's own; an error where there is none for this use */
 static int format_of(lua_State *L) {
   const mcl_format *format;
-  mcl_lua_check(L, mcl_format_of_path(mcl_lua_ctx(L), mcl_lua_string(L, 1, "path"), &format));
+  mcl_format_use use = use_argument(L, 2);
+  mcl_lua_check(L, mcl_format_of_path(mcl_lua_ctx(L), mcl_lua_string(L, 1, "path"), use, &format));
   lua_pushstring(L, format->name);
   lua_pushboolean(L, format->is_container);
   return 2;
+}
+
+/* extensions("read" or "written") -> ".mcl .bin …" */
+static int extensions(lua_State *L) {
+  char text[128];
+  lua_pushstring(L, mcl_format_extensions(use_argument(L, 1), text));
+  return 1;
 }
 
 /* ---- Plain files ---- */
@@ -219,9 +233,18 @@ static int hash_file(lua_State *L) {
 }
 
 void mcl_lua_open_files(lua_State *L) {
-  static const luaL_Reg functions[] = {{"npy_load", npy_load}, {"npy_save", npy_save},   {"npz_load", npz_load},
-                                       {"npz_save", npz_save}, {"idx_load", idx_load},   {"inspect", inspect},
-                                       {"verify", verify},     {"format_of", format_of}, {"write_file", write_file},
-                                       {"hash", hash},         {"hash_file", hash_file}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"npy_load", npy_load},
+                                       {"npy_save", npy_save},
+                                       {"npz_load", npz_load},
+                                       {"npz_save", npz_save},
+                                       {"idx_load", idx_load},
+                                       {"inspect", inspect},
+                                       {"verify", verify},
+                                       {"format_of", format_of},
+                                       {"extensions", extensions},
+                                       {"write_file", write_file},
+                                       {"hash", hash},
+                                       {"hash_file", hash_file},
+                                       {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

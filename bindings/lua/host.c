@@ -126,7 +126,7 @@ mcl_status mcl_run_recipe(mcl_context *ctx, lua_State *L, mcl_recipe_run *run) {
   if (!status && !L) status = mcl_lua_new_sandbox(ctx, NULL, &own);
   if (!status) status = run_in(ctx, L ? L : own, run, model);
   if (!status) status = mcl_artifact_size(model, NULL, &run->size_bytes);
-  if (!status && run->output_path) status = mcl_save_model(model, run->output_path, 0);
+  if (!status && run->output_path) status = mcl_save_model(model, run->output_path, NULL);
   if (own) lua_close(own);
   mcl_model_free(loaded);
   return status;

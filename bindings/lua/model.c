@@ -370,22 +370,13 @@ static mcl_artifact_options artifact_options(lua_State *L, int arg) {
   return options;
 }
 
-static bool ends_with(const char *text, const char *end) {
-  size_t length = strlen(text), tail = strlen(end);
-  return length >= tail && !strcmp(text + length - tail, end);
-}
-
 /* m:save(path[, options]): the format by the path's extension */
 static int save(lua_State *L) {
   mcl_lua_need_files(L, "save");
   mcl_model *m = mcl_lua_model(L, 1);
   const char *path = mcl_lua_string(L, 2, "path");
   mcl_artifact_options options = artifact_options(L, 3);
-  if (ends_with(path, ".bin")) options.dense = true;
-  if (ends_with(path, ".mcl") || ends_with(path, ".bin"))
-    mcl_lua_check(L, mcl_artifact_write(m, &options, path));
-  else
-    mcl_lua_check(L, mcl_save_model(m, path, options.zstd_level));
+  mcl_lua_check(L, mcl_save_model(m, path, &options));
   return 0;
 }
 

@@ -10,6 +10,7 @@
 local core = require "mcl.core"
 local check = require "mcl.check"
 local chunk = require "mcl.chunk"
+local paths = require "mcl.path"
 
 local data = {}
 
@@ -217,7 +218,7 @@ data.specs = "fashion-mnist, mnist:DIR, idx:DIR, npz:FILE, images:DIR, FILE.lua"
 
 -- The source that a SPEC names.
 local function source_of(spec)
-  if spec:match "%.lua$" then return lua_file(spec) end
+  if paths.extension(spec) == "lua" then return lua_file(spec) end
   local kind, place = spec:match "^([%w-]+):(.*)$"
   kind = kind or spec
   local source = sources[kind]

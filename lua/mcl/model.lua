@@ -19,7 +19,7 @@ function model.wrap(object)
   return setmetatable({ core = object, name = object.name }, Model)
 end
 
---- Loads .onnx, .mcl, .bin.
+--- Loads a model, by the extension of its file.
 function model.load(path)
   check.type(path, "string", "load: path")
   return model.wrap(core.load(path))

@@ -10,6 +10,7 @@
 -- or false, text, or a list of numbers. `opt` holds the resolved values; reading a name that is none is an error.
 local check = require "mcl.check"
 local chunk = require "mcl.chunk"
+local paths = require "mcl.path"
 
 local recipe = {}
 
@@ -217,7 +218,7 @@ end
 -- and a message if there is none.
 function recipe.find(name)
   local core = require "mcl.core"
-  if not name:match "%.lua$" and not name:match "/" then
+  if paths.extension(name) ~= "lua" and not name:match "/" then
     local source = core.embedded("recipes/" .. name .. ".lua")
     if source then return source, "recipes/" .. name .. ".lua" end
     return nil, check.unknown("recipe", name, recipe.embedded())

@@ -1,6 +1,7 @@
 --- Reports of a run: JSON, or one page of HTML that needs no network. The page: what came of it in figures, where the
 -- bytes went (bars in SVG), how size and accuracy changed step by step, and what the run was made of.
 local core = require "mcl.core"
+local paths = require "mcl.path"
 local progress = require "mcl.progress"
 local recipe = require "mcl.recipe"
 
@@ -246,7 +247,7 @@ end
 
 --- Writes FILE.html or FILE.json, whole or not at all.
 function report.write(path, record)
-  core.write_file(path, path:match "%.json$" and report.json(record) or report.html(record))
+  core.write_file(path, paths.extension(path) == "json" and report.json(record) or report.html(record))
 end
 
 return report

@@ -38,18 +38,18 @@ mcl_status mcl_npy_elements(mcl_context *ctx, const char *name, const mcl_npy_in
 
 mcl_status mcl_npz_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_named_tensor **out,
                         int *count);
-mcl_status mcl_npz_save_model(mcl_model *model, const char *path, int zstd_level);
+mcl_status mcl_npz_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options);
 mcl_status mcl_safetensors_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_file_map *map,
                                 mcl_named_tensor **out, int *count);
-mcl_status mcl_safetensors_save_model(mcl_model *model, const char *path, int zstd_level);
+mcl_status mcl_safetensors_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options);
 mcl_status mcl_gguf_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_file_map *map,
                          mcl_named_tensor **out, int *count);
 /* Models without a graph (weights.c). */
 mcl_status mcl_npz_load_model(mcl_context *ctx, const char *path, mcl_model **out);
 mcl_status mcl_safetensors_load_model(mcl_context *ctx, const char *path, mcl_model **out);
 mcl_status mcl_gguf_load_model(mcl_context *ctx, const char *path, mcl_model **out);
-mcl_status mcl_gguf_save_model(mcl_model *model, const char *path, int zstd_level);
-mcl_status mcl_header_save_model(mcl_model *model, const char *path, int zstd_level);
+mcl_status mcl_gguf_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options);
+mcl_status mcl_header_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options);
 mcl_status mcl_idx_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_tensor **out);
 
 /* Copies `count` elements of `size` bytes, each with its bytes reversed. */

@@ -30,13 +30,12 @@ static mcl_status write_bytes(mcl_file_writer *writer, const uint8_t *data, size
   return MCL_OK;
 }
 
-mcl_status mcl_header_save_model(mcl_model *model, const char *path, int zstd_level) {
-  const mcl_artifact_options options = {.zstd_level = zstd_level};
+mcl_status mcl_header_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options) {
   mcl_buffer bytes = {.ctx = model->ctx};
   mcl_file_writer *writer = NULL;
   char name[64], text[512];
   name_of_path(path, name);
-  mcl_status status = mcl_artifact_encode(model, &options, &bytes);
+  mcl_status status = mcl_artifact_encode(model, options, &bytes);
   if (!status) status = mcl_file_writer_open(model->ctx, path, &writer);
   int n =
       snprintf(text, sizeof text,

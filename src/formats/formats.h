@@ -2,21 +2,29 @@
 #ifndef MCL_FORMATS_FORMATS_H
 #define MCL_FORMATS_FORMATS_H
 
-#include "graph/graph.h"
+#include "artifact/artifact.h"
 
 typedef struct mcl_format {
   const char *name;
-  const char *extensions; /* "onnx", "mcl bin": by which a path is known */
-  mcl_status (*load_model)(mcl_context *ctx, const char *path, mcl_model **out); /* NULL: not a model format */
-  mcl_status (*save_model)(mcl_model *model, const char *path, int zstd_level);  /* NULL: read only */
+  const char *extensions; /* "onnx", "mcl bin": by which a path is known, in letters of either case */
+  mcl_status (*load_model)(mcl_context *ctx, const char *path, mcl_model **out); /* NULL: written only */
+  mcl_status (*save_model)(mcl_model *model, const char *path,
+                           const mcl_artifact_options *options); /* NULL: read only */
   bool is_container; /* the project's own: its directory can be read alone (mcl_artifact_inspect) */
+  bool is_coded;     /* an artifact is written: options say how. Others take none */
 } mcl_format;
+
+typedef enum mcl_format_use { MCL_FORMAT_READ, MCL_FORMAT_WRITTEN } mcl_format_use;
 
 extern const mcl_format mcl_formats[];
 extern const int mcl_format_count;
-mcl_status mcl_format_of_path(mcl_context *ctx, const char *path, const mcl_format **out);
+/* ".mcl .bin …": the extensions of what is read, or written. */
+const char *mcl_format_extensions(mcl_format_use use, char text[128]);
+/* The format that the path's extension names, for this use; else an error that says what there is for it. */
+mcl_status mcl_format_of_path(mcl_context *ctx, const char *path, mcl_format_use use, const mcl_format **out);
 mcl_status mcl_load_model(mcl_context *ctx, const char *path, mcl_model **out);
-mcl_status mcl_save_model(mcl_model *model, const char *path, int zstd_level);
+/* options: NULL for the presets; those that the format does not know are refused. */
+mcl_status mcl_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options);
 
 /* Tensors without a graph: npy, npz, safetensors, GGUF, idx, idx.gz. */
 mcl_status mcl_npy_load(mcl_context *ctx, const char *path, mcl_tensor **out); /* maps where it can */

@@ -347,11 +347,10 @@ mcl_status mcl_npz_save(mcl_context *ctx, const char *path, const mcl_named_tens
 }
 
 /* The weights of a model by name, as f32. */
-mcl_status mcl_npz_save_model(mcl_model *model, const char *path, int zstd_level) {
+mcl_status mcl_npz_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options) {
   mcl_context *ctx = model->ctx;
   mcl_named_tensor *list;
-  if (zstd_level)
-    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: a .npz has no zstd wrap; leave zstd out, or save a .mcl", path);
+  (void)options;
   MCL_TRY(mcl_alloc_zero(ctx, (size_t)model->weight_count * sizeof *list, &list));
   mcl_status status = MCL_OK;
   for (int i = 0; !status && i < model->weight_count; i++) {

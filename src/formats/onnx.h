@@ -99,7 +99,7 @@ mcl_status mcl_onnx_tensor_load(onnx_document *document, const onnx_tensor *tens
 mcl_status mcl_onnx_read(mcl_context *ctx, const char *path, const char *folder, const uint8_t *data, size_t size,
                          mcl_model **out);
 mcl_status mcl_onnx_load_model(mcl_context *ctx, const char *path, mcl_model **out);
-mcl_status mcl_onnx_save_model(mcl_model *model, const char *path, int zstd_level);
+mcl_status mcl_onnx_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options);
 mcl_status mcl_onnx_encode(mcl_model *model, mcl_buffer *out); /* the same bytes, in memory */
 
 #endif

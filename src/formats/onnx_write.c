@@ -218,11 +218,9 @@ mcl_status mcl_onnx_encode(mcl_model *model, mcl_buffer *out) {
   return write_model(model, model->name, &to);
 }
 
-mcl_status mcl_onnx_save_model(mcl_model *model, const char *path, int zstd_level) {
+mcl_status mcl_onnx_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options) {
   onnx_sink to = {0};
-  if (zstd_level)
-    return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "%s: an ONNX file has no zstd wrap; leave zstd out, or save a .mcl",
-                    path);
+  (void)options;
   if (!model->node_count)
     return mcl_fail(model->ctx, MCL_ERROR_UNSUPPORTED,
                     "%s: a model that has no graph cannot be ONNX; save a .safetensors, .gguf or .npz", path);

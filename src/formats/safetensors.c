@@ -234,12 +234,10 @@ mcl_status mcl_safetensors_save(mcl_context *ctx, const char *path, const mcl_na
 }
 
 /* The weights of a model as f32, decoded one at a time. */
-mcl_status mcl_safetensors_save_model(mcl_model *model, const char *path, int zstd_level) {
+mcl_status mcl_safetensors_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options) {
   mcl_context *ctx = model->ctx;
   mcl_file_writer *writer;
-  if (zstd_level)
-    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: a safetensors file has no zstd wrap; leave zstd out, or save a .mcl",
-                    path);
+  (void)options;
   MCL_TRY(mcl_file_writer_open(ctx, path, &writer));
   json_t *header = json_object();
   size_t end = 0;

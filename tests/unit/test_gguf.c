@@ -349,7 +349,7 @@ static void what_is_saved_is_read_back_by_mapping(void **state) {
   mcl_named_tensor *list;
   int count;
   assert_int_equal(strlen(names[3]), 63);
-  assert_ok(ctx, mcl_save_model(model, "saved.gguf", 0));
+  assert_ok(ctx, mcl_save_model(model, "saved.gguf", NULL));
   assert_ok(ctx, mcl_gguf_load(ctx, "saved.gguf", &list, &count));
   assert_int_equal(count, 4);
   for (int i = 0; i < count; i++) {
@@ -383,7 +383,7 @@ static void the_bytes_of_a_small_file_are_these(void **state) {
   put_data(&p, 0);
   put(&p, values, sizeof values);
   put_data(&p, 0);
-  assert_ok(ctx, mcl_save_model(model, "bytes.gguf", 0));
+  assert_ok(ctx, mcl_save_model(model, "bytes.gguf", NULL));
   assert_ok(ctx, mcl_file_map_open(ctx, "bytes.gguf", &map));
   assert_int_equal(map->size, p.size);
   assert_memory_equal(map->data, p.bytes, p.size);
@@ -399,9 +399,11 @@ static void what_gguf_cannot_hold_is_refused_and_nothing_is_written(void **state
   const mcl_shape shapes[] = {mcl_shape_of(5, five), mcl_shape_1(2)};
   mcl_model *cube = model_of(ctx, 1, names, shapes), *named = model_of(ctx, 1, names + 1, shapes + 1);
   assert_int_equal(strlen(names[1]), 64);
-  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "weight \"cube\" has 5 dimensions", mcl_save_model(cube, "no.gguf", 0));
-  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "has 64 bytes and GGUF's at most 63", mcl_save_model(named, "no.gguf", 0));
-  assert_fails(ctx, MCL_ERROR_ARGUMENT, "has no zstd wrap", mcl_save_model(cube, "no.gguf", 3));
+  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "weight \"cube\" has 5 dimensions", mcl_save_model(cube, "no.gguf", NULL));
+  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "has 64 bytes and GGUF's at most 63",
+               mcl_save_model(named, "no.gguf", NULL));
+  assert_fails(ctx, MCL_ERROR_ARGUMENT, "has no zstd wrap",
+               mcl_save_model(cube, "no.gguf", &(mcl_artifact_options){.zstd_level = 3}));
   assert_int_not_equal(access("no.gguf", F_OK), 0);
   mcl_model_free(cube);
   mcl_model_free(named);
@@ -429,7 +431,7 @@ static void a_file_of_weights_opens_as_a_model_without_a_graph(void **state) {
   assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "no graph", mcl_training_session_new(model, 1, &training));
   assert_null(mcl_model_input_name(model, 0));
   assert_int_equal(mcl_model_output_shape(model, 0).rank, 0);
-  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "has no graph", mcl_save_model(model, "no.onnx", 0));
+  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "has no graph", mcl_save_model(model, "no.onnx", NULL));
   assert_int_not_equal(access("no.onnx", F_OK), 0);
   mcl_model_free(model);
   mcl_tensor_list_free(ctx, list, count);

@@ -155,7 +155,7 @@ static void a_models_weights_are_saved_by_name(void **state) {
     const char *path = i ? "weights.npz" : "weights.safetensors";
     mcl_named_tensor *list;
     int count;
-    assert_ok(ctx, mcl_save_model(model, path, 0));
+    assert_ok(ctx, mcl_save_model(model, path, NULL));
     assert_ok(ctx, i ? mcl_npz_load(ctx, path, &list, &count) : mcl_safetensors_load(ctx, path, &list, &count));
     assert_int_equal(count, 1);
     assert_string_equal(list[0].name, "fc.weight");
@@ -166,7 +166,8 @@ static void a_models_weights_are_saved_by_name(void **state) {
     assert_int_equal(weights->weight_count, 1);
     assert_int_equal(weights->node_count, 0);
     mcl_model_free(weights);
-    assert_fails(ctx, MCL_ERROR_ARGUMENT, "has no zstd wrap", mcl_save_model(model, path, 3));
+    assert_fails(ctx, MCL_ERROR_ARGUMENT, "has no zstd wrap",
+                 mcl_save_model(model, path, &(mcl_artifact_options){.zstd_level = 3}));
     unlink(path);
   }
   mcl_model_free(model);
@@ -175,7 +176,7 @@ static void a_models_weights_are_saved_by_name(void **state) {
 static void a_c_header_holds_the_artifact(void **state) {
   mcl_context *ctx = *state;
   mcl_model *model = small_model(ctx), *opened;
-  assert_ok(ctx, mcl_save_model(model, "net-1.h", 0));
+  assert_ok(ctx, mcl_save_model(model, "net-1.h", NULL));
   mcl_file_map *map;
   assert_ok(ctx, mcl_file_map_open(ctx, "net-1.h", &map));
   char *text = calloc(map->size + 1, 1);

@@ -1,6 +1,7 @@
 --- What commands share: option parsing (lua-argparse, embedded), models and data by name, tables of text.
 local core = require "mcl.core"
 local commands = require "mcl.commands"
+local paths = require "mcl.path"
 local system = require "mcl.system"
 
 local common = {}
@@ -92,7 +93,7 @@ function common.check_output(path, source)
     commands.usage("%s is what it would be made from; name another file", path)
   end
   common.check_place(path)
-  core.format_of(path)
+  core.format_of(path, "written")
 end
 
 --- The level of --zstd, or nil.
@@ -107,9 +108,14 @@ end
 
 -- ---- Models and data -------------------------------------------------------------------------------------------
 
+--- What may stand for a model, for help.
+function common.model_kinds()
+  return core.extensions "read" .. ", or an architecture in .lua"
+end
+
 --- Loads a model, or builds an architecture (weights drawn by seed).
 function common.model(path, seed)
-  if path:match "%.lua$" then
+  if paths.extension(path) == "lua" then
     local architecture, message = require("mcl.nn").load(path)
     if not architecture then error(message, 0) end
     return architecture:build { seed = seed or 0, name = path }

@@ -1,11 +1,12 @@
 --- mcl convert IN OUT: another format, by extension.
+local core = require "mcl.core"
 local common = require "mcl.commands.common"
 
 return function(arguments)
   local parser = common.parser("convert", "Writes a model in another format, by its extension.",
     "  mcl convert lenet5.mcl lenet5.onnx\n  mcl convert lenet5.onnx lenet5.bin")
-  parser:argument "in":description ".mcl .bin .onnx, or an architecture in .lua"
-  parser:argument "out":description ".mcl .bin .onnx .safetensors .gguf .npz .h"
+  parser:argument "in":description(common.model_kinds())
+  parser:argument "out":description(core.extensions "written")
   parser:option "--zstd":args(1):argname "LEVEL":description "wrap a .mcl in zstd (19 where no level is given)"
   local args = common.parse(parser, arguments)
 

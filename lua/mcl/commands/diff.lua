@@ -78,7 +78,7 @@ end
 return function(arguments)
   local parser = common.parser("diff", "Error of each weight of B against A.",
     "  mcl diff lenet5.bin lenet5.mcl\n  mcl diff lenet5.bin lenet5.mcl --data fashion-mnist --json")
-  parser:argument "a"
+  parser:argument("a"):description(common.model_kinds())
   parser:argument "b"
   parser:option "--data":argname "SPEC":description "compare the outputs on test data too"
   parser:flag "--json":description "keys: weights: [{name, shape, largest, rms, relative, note}], outputs"

@@ -4,7 +4,7 @@ local common = require "mcl.commands.common"
 return function(arguments)
   local parser = common.parser("eval", "Loss and accuracy of a model on the test set.",
     "  mcl eval lenet5.mcl --data fashion-mnist\n  mcl eval lenet5.onnx --data mnist:data/mnist --json")
-  parser:argument "model":description "a model file"
+  parser:argument "model":description(common.model_kinds())
   parser:option "--data":count(1):argname "SPEC":description(require("mcl.data").specs)
   parser:flag "--json":description "keys: loss, accuracy, error, count, seconds"
   local args = common.parse(parser, arguments)

@@ -32,7 +32,7 @@ return function(arguments)
   local parser = common.parser("infer", "Runs a model on arrays in .npy files.",
     "  mcl infer lenet5.mcl --input x=x.npy --output fc2=y.npy\n"
     .. "  mcl infer lenet5.mcl --input x.npy --output y.npy")
-  parser:argument "model"
+  parser:argument("model"):description(common.model_kinds())
   parser:option "--input":count "+":argname "NAME=FILE.npy":description "an input; without a name, the only one"
   parser:option "--output":count "+":argname "NAME=FILE.npy":description "where an output goes"
   local args = common.parse(parser, arguments)

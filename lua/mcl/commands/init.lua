@@ -15,9 +15,9 @@ local rows = {
 }
 
 local NOTES = [[
-MODEL is .onnx, .mcl, .bin, weights alone in .safetensors, .gguf or .npz, or an architecture in .lua. SPEC is
-fashion-mnist, mnist:DIR, idx:DIR, npz:FILE or a Lua file. Results go to stdout, progress and logs to stderr. Exit: 0
-done, 1 the work failed, 2 wrong usage.
+MODEL is a file, %s, or an architecture in .lua; .safetensors, .gguf and .npz
+hold weights alone. SPEC is %s. Results go to stdout,
+progress and logs to stderr. Exit: 0 done, 1 the work failed, 2 wrong usage.
 
 examples:
   mcl train examples/models/lenet5.lua --data fashion-mnist -o lenet5.bin
@@ -38,7 +38,7 @@ local function help()
   end
   lines[#lines + 1] = "  mcl COMMAND --help, mcl RECIPE --help, mcl --version"
   lines[#lines + 1] = ""
-  lines[#lines + 1] = NOTES
+  lines[#lines + 1] = NOTES:format(require("mcl.core").extensions "read", require("mcl.data").specs)
   return table.concat(lines, "\n")
 end
 
@@ -52,7 +52,7 @@ local function find(word)
   for _, row in ipairs(rows) do
     if row[1] == word then return "mcl.commands." .. word end
   end
-  if word:match "%.lua$" or word:match "/" then return "mcl.commands.run" end
+  if require("mcl.path").extension(word) == "lua" or word:match "/" then return "mcl.commands.run" end
   local recipe = require "mcl.recipe"
   local names = recipe.embedded()
   for _, name in ipairs(names) do

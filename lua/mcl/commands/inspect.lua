@@ -2,6 +2,7 @@
 -- decoding a stream; other formats are loaded.
 local core = require "mcl.core"
 local common = require "mcl.commands.common"
+local paths = require "mcl.path"
 
 -- The same table for a model of another format: all weights are dense.
 local function of_model(path)
@@ -25,11 +26,8 @@ local function of_model(path)
   return { bytes = bytes, dense_bytes = dense, ratio = dense / bytes, layers = layers }
 end
 
--- By the table of formats; a name that it does not know may still be a container's.
 local function is_container(path)
-  if path:match "%.lua$" then return false end
-  local known, _, own = pcall(core.format_of, path)
-  return not known or own
+  return paths.extension(path) ~= "lua" and select(2, core.format_of(path, "read"))
 end
 
 local function show(info)
@@ -49,7 +47,7 @@ end
 return function(arguments)
   local parser = common.parser("inspect", "What a file holds, layer by layer, in bytes.",
     "  mcl inspect lenet5.mcl\n  mcl inspect lenet5.mcl --json")
-  parser:argument "file":description ".mcl, .bin, .onnx …"
+  parser:argument "file":description(common.model_kinds())
   parser:flag "--json":description
     "keys: bytes, dense_bytes, ratio, layers: [{name, op, shape, representation, density, bits, coder, bytes}]"
   local args = common.parse(parser, arguments)

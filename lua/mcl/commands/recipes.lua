@@ -7,7 +7,7 @@ return function(arguments)
   parser:option "--show":argname "NAME":description "print the recipe's text, to start one of your own"
   local args = common.parse(parser, arguments)
   if args.show then
-    local source, message = recipe.find((args.show:gsub("%.lua$", "")))
+    local source, message = recipe.find((args.show:gsub("%.[Ll][Uu][Aa]$", "")))
     if not source then require("mcl.commands").usage("%s", message) end
     io.write(source)
     return

@@ -3,13 +3,14 @@
 local core = require "mcl.core"
 local commands = require "mcl.commands"
 local common = require "mcl.commands.common"
+local paths = require "mcl.path"
 local progress = require "mcl.progress"
 local recipes = require "mcl.recipe"
 local system = require "mcl.system"
 
 local function parser_of(name, about, recipe)
   local parser = common.parser(name, about, ("  mcl %s lenet5.bin --data fashion-mnist -o lenet5.mcl"):format(name))
-  parser:argument("model"):description ".onnx .mcl .bin, or an architecture in .lua"
+  parser:argument("model"):description(common.model_kinds())
   parser:option "-o --output":argname "OUT":description "where the artifact goes (MODEL with .mcl)"
   parser:option "--data":argname "SPEC":description(require("mcl.data").specs)
   parser:option "--set":count "*":argname "KEY=VALUE":description "an option of the recipe"
@@ -41,9 +42,9 @@ local function load_recipe(name)
 end
 
 local function output_of(args)
-  local out = args.output or (args.model:gsub("%.%w+$", "") .. ".mcl")
+  local out = args.output or paths.stem(args.model) .. ".mcl"
   common.check_output(out, args.model)
-  if not out:match "%.mcl$" and not out:match "%.bin$" then
+  if not select(2, core.format_of(out, "written")) then
     commands.usage("-o %s: a recipe's result is a .mcl or .bin; mcl convert makes other formats of it", out)
   end
   return out
@@ -51,7 +52,8 @@ end
 
 local function check_report(args)
   if not args.report then return end
-  if not args.report:match "%.html$" and not args.report:match "%.json$" then
+  local extension = paths.extension(args.report)
+  if extension ~= "html" and extension ~= "json" then
     commands.usage("--report %s: the file's name ends in .html or .json", args.report)
   end
   common.check_place(args.report)

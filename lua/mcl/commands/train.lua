@@ -3,6 +3,7 @@ local core = require "mcl.core"
 local commands = require "mcl.commands"
 local common = require "mcl.commands.common"
 local nn = require "mcl.nn"
+local paths = require "mcl.path"
 local progress = require "mcl.progress"
 local recipe = require "mcl.recipe"
 local system = require "mcl.system"
@@ -66,10 +67,10 @@ end
 return function(arguments)
   local path = arguments[2]
   local architecture, message
-  if path and path:match "%.lua$" then architecture, message = nn.load(path) end
+  if path and paths.extension(path) == "lua" then architecture, message = nn.load(path) end
   local options = options_of(architecture)
   local args = common.parse(parser_of(options), arguments)
-  if not args.architecture:match "%.lua$" then
+  if paths.extension(args.architecture) ~= "lua" then
     commands.usage("%s: train wants an architecture, a .lua file", args.architecture)
   end
   if not architecture then architecture, message = nn.load(args.architecture) end
@@ -77,7 +78,7 @@ return function(arguments)
   if not args.data then commands.usage("train needs data: --data SPEC (%s)", require("mcl.data").specs) end
   local values, wrong = options:resolve(common.settings(args.set, "--set"))
   if not values then commands.usage("train: %s", wrong) end
-  local out = args.output or (args.architecture:match "([^/]*)%.lua$") .. ".bin"
+  local out = args.output or paths.stem(args.architecture:match "[^/]*$") .. ".bin"
   common.check_output(out, args.architecture)
 
   local data = require("mcl.data").open(args.data)

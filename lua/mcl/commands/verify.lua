@@ -7,6 +7,10 @@ return function(arguments)
     "  mcl verify lenet5.mcl")
   parser:argument "file"
   local args = common.parse(parser, arguments)
+  local name, is_container = core.format_of(args.file, "read")
+  if not is_container then
+    error(("%s: %s has no checksums to verify; a .mcl or .bin has"):format(args.file, name), 0)
+  end
   core.verify(args.file)
   print(args.file .. ": whole")
 end

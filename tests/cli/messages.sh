@@ -1,0 +1,43 @@
+#!/bin/sh
+# What is said when a file is none that can be read: the same from every command, and what there is instead.
+. "$(dirname "$0")/../cli_lib.sh"
+
+python3 "$source/tests/cli/messages.py"
+
+# ---- Files of other programs: every command names the extension and what is read ----
+for file in x.pth x.h5 plain; do
+  for words in "inspect" "verify" "eval --data npz:d.npz" "infer --input x.npy --output y.npy" "magnitude -o x.mcl"; do
+    # shellcheck disable=SC2086 # one word an argument
+    set -- $words
+    command=$1
+    shift
+    refuses 1 "names no format of models; .mcl .bin .onnx .npz .safetensors .gguf are read" "$command" "$file" "$@"
+  done
+  refuses 1 "names no format of models; .mcl .bin" convert "$file" out.bin
+  refuses 1 "names no format of models; .mcl .bin" diff "$file" "$file"
+done
+refuses 1 "a C header is not read" inspect x.h
+refuses 1 ".npz .safetensors .gguf .h are written" convert w.npz out.pth
+refuses 1 "w.npz: a NumPy archive of weights has no checksums" verify w.npz
+
+# ---- Help lists what is read and written ----
+for command in convert inspect eval infer diff magnitude; do
+  "$MCL" "$command" --help | tr -s ' \n' ' ' | grep -q "\.mcl \.bin \.onnx \.npz \.safetensors \.gguf, or an architecture" ||
+    fail "$command --help does not list what is read"
+done
+mcl convert --help | tr -s ' \n' ' ' | grep -q "\.safetensors \.gguf \.h" || fail "convert --help does not list what is written"
+mcl --help | grep -q "safetensors" || fail "--help does not list what is read"
+
+# ---- Extensions of any case ----
+cp w.npz W.NPZ
+works "bytes" inspect W.NPZ
+works "bytes" convert W.NPZ W.MCL
+works "whole" verify W.MCL
+works "" diff W.NPZ W.MCL
+cp net.lua NET.LUA
+works "" magnitude NET.LUA -o NET.Bin --report R.JSON --quiet
+python3 -c 'import json; json.load(open("R.JSON"))'
+works "whole" verify NET.Bin
+cp recipe.lua RECIPE.LUA
+works "" RECIPE.LUA NET.LUA -o r.mcl --quiet
+echo "$checks checks"
