@@ -4,7 +4,10 @@
 
 #define TOLERANCE 2e-3 /* f32 outputs, central differences: rounding and curvature together stay below this */
 
+static bool checked[256]; /* by id of the op, for the last test */
+
 static void check_model(mcl_model *model, int64_t batch) {
+  for (int i = 0; i < model->node_count; i++) checked[model->nodes[i].op->id] = true;
   double worst;
   char where[256];
   assert_ok(model->ctx, mcl_check_gradients(model, batch, 40, 3, &worst, where, sizeof where));
@@ -238,6 +241,12 @@ static void an_op_without_a_gradient_cannot_be_trained(void **state) {
   mcl_model_free(model);
 }
 
+static void every_op_was_checked(void **state) {
+  (void)state;
+  for (int i = 0; i < mcl_op_count; i++)
+    if (!checked[mcl_ops[i]->id]) fail_msg("the gradient of %s was not checked", mcl_ops[i]->name);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       context_test(of_linear),
@@ -252,6 +261,7 @@ int main(void) {
       context_test(of_layout),
       context_test(of_matmul),
       context_test(of_graphs_that_branch),
+      cmocka_unit_test(every_op_was_checked), /* after those above */
       context_test(the_checker_serves_ops_of_the_users),
       context_test(the_checker_finds_a_wrong_gradient),
       context_test(an_op_without_a_gradient_cannot_be_trained),

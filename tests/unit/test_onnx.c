@@ -373,66 +373,6 @@ static void names_that_clash_are_told_apart(void **state) {
 
 /* ---- Export ---- */
 
-static void every_op_is_exported_and_read_back(void **state) {
-  /* Each op of the engine, by itself, on x[2,4,6,6] or x[2,4]; what the copy computes must be what the model does. */
-  static const struct {
-    const char *op, *attribute;
-    int64_t numbers[4];
-    int count;
-    double number;
-    bool is_image;
-  } ops[] = {{"relu", NULL, {0}, 0, 0, false},
-             {"leaky_relu", "alpha", {0}, 0, .2, false},
-             {"elu", "alpha", {0}, 0, .7, false},
-             {"clip", "max", {0}, 0, .5, false},
-             {"sigmoid", NULL, {0}, 0, 0, false},
-             {"tanh", NULL, {0}, 0, 0, false},
-             {"gelu", "tanh", {0}, 1, 0, false},
-             {"gelu", "tanh", {1}, 1, 0, false},
-             {"silu", NULL, {0}, 0, 0, false},
-             {"softmax", "axis", {1}, 1, 0, true},
-             {"log_softmax", "axis", {-1}, 1, 0, true},
-             {"dropout", "rate", {0}, 0, .3, false},
-             {"reshape", "shape", {0, 2, -1}, 3, 0, true},
-             {"flatten", "axis", {1}, 1, 0, true},
-             {"transpose", "perm", {0, 2, 3, 1}, 4, 0, true},
-             {"identity", NULL, {0}, 0, 0, false},
-             {"max_pool", "kernel", {3, 2}, 2, 0, true},
-             {"average_pool", "pad", {1, 0, 1, 1}, 4, 0, true},
-             {"global_average_pool", NULL, {0}, 0, 0, true}};
-  mcl_context *ctx = *state;
-  float x[2 * 4 * 36];
-  for (int i = 0; i < 2 * 4 * 36; i++) x[i] = 2 * test_element(i);
-  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
-    mcl_model *model, *again;
-    int value;
-    int64_t dims[4] = {-1, 4, 6, 6};
-    const mcl_op *op = mcl_op_by_name(ops[i].op);
-    mcl_attribute attribute[MCL_MAX_ATTRIBUTES];
-    mcl_attribute_presets(op, attribute);
-    if (ops[i].attribute) {
-      mcl_attribute *set = &attribute[mcl_op_find_attribute(op, ops[i].attribute)];
-      set->number = ops[i].number;
-      set->count = ops[i].count;
-      memcpy(set->ints, ops[i].numbers, sizeof ops[i].numbers);
-    }
-    assert_ok(ctx, mcl_model_new(ctx, "op", &model));
-    assert_ok(ctx, mcl_model_add_input(model, "x", mcl_shape_of(ops[i].is_image ? 4 : 2, dims), &value));
-    assert_ok(ctx, mcl_model_add_node(model, op, "y", attribute, 1, &value, &value));
-    assert_ok(ctx, mcl_model_add_output(model, value));
-    mcl_buffer bytes = {.ctx = ctx};
-    assert_ok(ctx, mcl_onnx_encode(model, &bytes));
-    mcl_status status = mcl_onnx_read(ctx, "op.onnx", NULL, bytes.data, bytes.size, &again);
-    if (status) fail_msg("%s: %s", ops[i].op, mcl_context_message(ctx));
-    mcl_tensor *y = run(ctx, model, x, 2);
-    check_run(ctx, again, x, 2, mcl_tensor_f32(y), y->count, 1e-6);
-    mcl_tensor_release(y);
-    mcl_buffer_free(&bytes);
-    mcl_model_free(again);
-    mcl_model_free(model);
-  }
-}
-
 static void a_zstd_wrap_is_refused_and_the_old_file_stays(void **state) {
   mcl_model *model = read_text(*state, "input x n 4; node Relu r x y; output y");
   assert_ok(*state, mcl_onnx_save_model(model, "kept.onnx", NULL));
@@ -469,7 +409,6 @@ int main(void) {
       context_test(what_no_output_wants_is_left_out),
       context_test(one_initializer_of_two_layers_is_one_weight),
       context_test(names_that_clash_are_told_apart),
-      context_test(every_op_is_exported_and_read_back),
       context_test(a_zstd_wrap_is_refused_and_the_old_file_stays),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
  * by tests/peer/ops_values.py; the inputs are the formula below, which the script has too. */
 #include <math.h>
 
+#include "formats/onnx.h"
 #include "nets.h"
 
 typedef enum input_kind { INPUT, WEIGHT, STATE, VARIANCE, DIVISOR } input_kind;
@@ -23,6 +24,8 @@ typedef struct op_case {
 
 #include "ops_values.h"
 
+#define OP_CASES (sizeof op_cases / sizeof *op_cases)
+
 static int64_t count_of(mcl_shape shape) {
   int64_t n = 1;
   for (int i = 0; i < shape.rank; i++) n *= shape.dim[i];
@@ -36,6 +39,12 @@ static void fill(float *to, int64_t n, int input, input_kind kind) {
   }
 }
 
+/* Is it an input of the model? The others are weights. */
+static bool is_given(const op_case *c, int input) {
+  input_kind kind = c->input[input].kind;
+  return kind == INPUT || (kind == DIVISOR && c->input[input].shape.dim[0] != 1);
+}
+
 static mcl_model *build(mcl_context *ctx, const op_case *c) {
   mcl_model *model = new_model(ctx);
   int input[5];
@@ -44,7 +53,7 @@ static mcl_model *build(mcl_context *ctx, const op_case *c) {
     mcl_shape shape = c->input[i].shape;
     snprintf(name, sizeof name, "in%d", i);
     bool is_state = c->input[i].kind == STATE || c->input[i].kind == VARIANCE;
-    if (c->input[i].kind == INPUT || (c->input[i].kind == DIVISOR && shape.dim[0] != 1)) {
+    if (is_given(c, i)) {
       shape.dim[0] = -1;
       input[i] = add_input(model, name, shape);
     } else {
@@ -76,18 +85,22 @@ static void assert_expected(const op_case *c, const float *y) {
       fail_msg("%s: output %lld is %.9g, not %.9g", c->name, (long long)i, (double)y[i], (double)c->expected[i]);
 }
 
+static mcl_session *session_of(mcl_context *ctx, mcl_model *model, const op_case *c) {
+  mcl_session *session;
+  assert_ok(ctx, mcl_session_new(model, batch_of(c), &session));
+  for (int i = 0, x = 0; i < c->inputs; i++)
+    if (is_given(c, i)) fill(mcl_session_input(session, x++), count_of(c->input[i].shape), i, c->input[i].kind);
+  return session;
+}
+
 static void infers_what_onnx_runtime_does(void **state) {
-  for (size_t k = 0; k < sizeof op_cases / sizeof *op_cases; k++) {
+  for (size_t k = 0; k < OP_CASES; k++) {
     const op_case *c = &op_cases[k];
     mcl_model *model = build(*state, c);
     mcl_shape shape = mcl_model_output_shape(model, 0);
     if (shape.dim[0] == -1) shape.dim[0] = batch_of(c);
     if (!mcl_shape_equal(shape, c->shape)) fail_msg("%s: another shape", c->name);
-    mcl_session *session;
-    assert_ok(*state, mcl_session_new(model, batch_of(c), &session));
-    for (int i = 0, x = 0; i < c->inputs; i++)
-      if (model->values[i].weight < 0)
-        fill(mcl_session_input(session, x++), count_of(c->input[i].shape), i, c->input[i].kind);
+    mcl_session *session = session_of(*state, model, c);
     for (int run = 0; run < 2; run++) { /* the second, with what the first left in the arena */
       assert_ok(*state, mcl_session_run(session));
       assert_expected(c, mcl_session_output(session, 0));
@@ -97,14 +110,42 @@ static void infers_what_onnx_runtime_does(void **state) {
   }
 }
 
+static void what_is_exported_to_onnx_infers_the_same_when_read_back(void **state) {
+  for (size_t k = 0; k < OP_CASES; k++) {
+    const op_case *c = &op_cases[k];
+    mcl_model *model = build(*state, c), *again;
+    mcl_buffer bytes = {.ctx = *state};
+    assert_ok(*state, mcl_onnx_encode(model, &bytes));
+    mcl_status status = mcl_onnx_read(*state, "op.onnx", NULL, bytes.data, bytes.size, &again);
+    if (status) fail_msg("%s: %s", c->name, mcl_context_message(*state));
+    mcl_session *session = session_of(*state, again, c);
+    assert_ok(*state, mcl_session_run(session));
+    assert_expected(c, mcl_session_output(session, 0));
+    mcl_session_free(session);
+    mcl_buffer_free(&bytes);
+    mcl_model_free(again);
+    mcl_model_free(model);
+  }
+}
+
+/* So that the tests above, which walk the cases, walk the table of ops. */
+static void every_op_has_a_case(void **state) {
+  (void)state;
+  for (int i = 0; i < mcl_op_count; i++) {
+    bool found = false;
+    for (size_t k = 0; k < OP_CASES && !found; k++) found = !strcmp(op_cases[k].op, mcl_ops[i]->name);
+    if (!found) fail_msg("%s has no case: tests/peer/ops_values.py", mcl_ops[i]->name);
+  }
+}
+
 static void a_training_session_infers_the_same(void **state) {
-  for (size_t k = 0; k < sizeof op_cases / sizeof *op_cases; k++) {
+  for (size_t k = 0; k < OP_CASES; k++) {
     const op_case *c = &op_cases[k];
     mcl_model *model = build(*state, c);
     mcl_training_session *session;
     assert_ok(*state, mcl_training_session_new(model, batch_of(c), &session));
     for (int i = 0, x = 0; i < c->inputs; i++)
-      if (model->values[i].weight < 0)
+      if (is_given(c, i))
         fill(mcl_training_session_input(session, x++), count_of(c->input[i].shape), i, c->input[i].kind);
     assert_ok(*state, mcl_training_session_forward(session, batch_of(c), 0, false));
     assert_expected(c, mcl_training_session_output(session, 0));
@@ -193,6 +234,8 @@ static void every_op_has_an_id_a_name_and_a_gradient_of_its_own(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       context_test(infers_what_onnx_runtime_does),
+      context_test(what_is_exported_to_onnx_infers_the_same_when_read_back),
+      cmocka_unit_test(every_op_has_a_case),
       context_test(a_training_session_infers_the_same),
       context_test(batch_norm_takes_the_batch_in_training),
       context_test(dropout_drops_its_rate_and_keeps_the_mean),
