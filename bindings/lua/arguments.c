@@ -37,23 +37,65 @@ const char *mcl_lua_string(lua_State *L, int arg, const char *name) {
   return lua_tostring(L, arg);
 }
 
+/* ---- Tables ---- */
+
+int mcl_lua_field(lua_State *L, int arg, const char *key) {
+  arg = lua_absindex(L, arg);
+  lua_pushstring(L, key);
+  return lua_rawget(L, arg);
+}
+
+int mcl_lua_list(lua_State *L, int arg, const char *name, int most) {
+  lua_Unsigned length = lua_rawlen(L, arg);
+  if (length > (lua_Unsigned)most)
+    mcl_lua_fail(L, "%s: a list of %llu, but %d are the most", name, (unsigned long long)length, most);
+  return (int)length;
+}
+
+static int compare_keys(const void *a, const void *b) {
+  const mcl_lua_key *x = a, *y = b;
+  int order = memcmp(x->text, y->text, x->size < y->size ? x->size : y->size);
+  return order ? order : (x->size > y->size) - (x->size < y->size);
+}
+
+const mcl_lua_key *mcl_lua_push_keys(lua_State *L, int arg, const char *rule, int *count) {
+  arg = lua_absindex(L, arg);
+  lua_newtable(L);
+  int kept = lua_gettop(L), found = 0;
+  for (lua_pushnil(L); lua_next(L, arg); lua_pop(L, 1)) {
+    if (lua_type(L, -2) != LUA_TSTRING) mcl_lua_fail(L, "%s; got a %s", rule, mcl_lua_type_name(L, -2));
+    if (found == INT32_MAX) mcl_lua_fail(L, "a table of more than %d keys", INT32_MAX);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, kept, ++found);
+  }
+  mcl_lua_key *keys = lua_newuserdatauv(L, ((size_t)found + 1) * sizeof *keys, 0);
+  for (int i = 0; i < found; i++) {
+    lua_rawgeti(L, kept, i + 1);
+    keys[i].text = lua_tolstring(L, -1, &keys[i].size);
+    lua_pop(L, 1);
+  }
+  mcl_lua_check(L, mcl_sort(mcl_lua_ctx(L), keys, (size_t)found, sizeof *keys, compare_keys));
+  *count = found;
+  return keys;
+}
+
 int64_t mcl_lua_field_integer(lua_State *L, int arg, const char *key, int64_t preset, int64_t least, int64_t most) {
   int64_t value = preset;
-  if (lua_getfield(L, arg, key) != LUA_TNIL) value = mcl_lua_integer(L, -1, key, least, most);
+  if (mcl_lua_field(L, arg, key) != LUA_TNIL) value = mcl_lua_integer(L, -1, key, least, most);
   lua_pop(L, 1);
   return value;
 }
 
 double mcl_lua_field_number(lua_State *L, int arg, const char *key, double preset, double least, double most) {
   double value = preset;
-  if (lua_getfield(L, arg, key) != LUA_TNIL) value = mcl_lua_number(L, -1, key, least, most);
+  if (mcl_lua_field(L, arg, key) != LUA_TNIL) value = mcl_lua_number(L, -1, key, least, most);
   lua_pop(L, 1);
   return value;
 }
 
 bool mcl_lua_field_boolean(lua_State *L, int arg, const char *key, bool preset) {
   bool value = preset;
-  int type = lua_getfield(L, arg, key);
+  int type = mcl_lua_field(L, arg, key);
   if (type == LUA_TBOOLEAN) {
     value = lua_toboolean(L, -1);
   } else if (type != LUA_TNIL) {
@@ -64,7 +106,7 @@ bool mcl_lua_field_boolean(lua_State *L, int arg, const char *key, bool preset) 
 }
 
 const char *mcl_lua_field_string(lua_State *L, int arg, const char *key, const char *preset) {
-  return lua_getfield(L, arg, key) == LUA_TNIL ? preset : mcl_lua_string(L, -1, key);
+  return mcl_lua_field(L, arg, key) == LUA_TNIL ? preset : mcl_lua_string(L, -1, key);
 }
 
 mcl_shape mcl_lua_shape(lua_State *L, int arg) {
@@ -75,11 +117,9 @@ mcl_shape mcl_lua_shape(lua_State *L, int arg) {
     return shape;
   }
   if (!lua_istable(L, arg)) mcl_lua_fail(L, "shape: a table such as {2, 3} is wanted, got %s", text_of(L, arg));
-  lua_Integer rank = luaL_len(L, arg);
-  if (rank > MCL_MAX_RANK) mcl_lua_fail(L, "shape: %d dimensions, but %d are the most", (int)rank, MCL_MAX_RANK);
-  shape.rank = (int)rank;
+  shape.rank = mcl_lua_list(L, arg, "shape", MCL_MAX_RANK);
   for (int i = 0; i < shape.rank; i++) {
-    lua_geti(L, arg, i + 1);
+    lua_rawgeti(L, arg, i + 1);
     shape.dim[i] = mcl_lua_integer(L, -1, "shape", -1, INT64_MAX);
     lua_pop(L, 1);
   }

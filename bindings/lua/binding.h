@@ -56,17 +56,28 @@ int mcl_lua_bad(lua_State *L, int arg, const char *wanted); /* "argument 2: a te
 /* Calls the function under n arguments for C code: an error of it is kept, and comes out of mcl_lua_check. */
 mcl_status mcl_lua_call(mcl_lua *lua, lua_State *L, int arguments, int results);
 
-/* ---- Arguments ---- */
+/* ---- Arguments. Tables are read as they are: no metamethod is asked, so no Lua code runs meanwhile. A table can change
+ * all the same (weak entries go, finalisers run), so a length is read once, and every element is checked. ---- */
 
 int64_t mcl_lua_integer(lua_State *L, int arg, const char *name, int64_t least, int64_t most);
 double mcl_lua_number(lua_State *L, int arg, const char *name, double least, double most);
 const char *mcl_lua_string(lua_State *L, int arg, const char *name);
+int mcl_lua_field(lua_State *L, int arg, const char *key); /* pushes the field of the table at arg; returns its type */
+/* Length of the list at arg, a table to be read by lua_rawgeti: 0 … most, or an error that begins with the name. */
+int mcl_lua_list(lua_State *L, int arg, const char *name, int most);
 /* Fields of the table at arg; the preset where absent. */
 int64_t mcl_lua_field_integer(lua_State *L, int arg, const char *key, int64_t preset, int64_t least, int64_t most);
 double mcl_lua_field_number(lua_State *L, int arg, const char *key, double preset, double least, double most);
 bool mcl_lua_field_boolean(lua_State *L, int arg, const char *key, bool preset);
 /* Left on the stack, so that it stays alive; NULL where absent. Pushes one value always. */
 const char *mcl_lua_field_string(lua_State *L, int arg, const char *key, const char *preset);
+/* The keys of the table at arg in the order of their bytes. Two values are pushed, which keep them. `rule` is the error
+ * where a key is no string: "json: keys are strings". */
+typedef struct mcl_lua_key {
+  const char *text;
+  size_t size;
+} mcl_lua_key;
+const mcl_lua_key *mcl_lua_push_keys(lua_State *L, int arg, const char *rule, int *count);
 mcl_shape mcl_lua_shape(lua_State *L, int arg); /* from a table of integers, or one integer */
 void mcl_lua_push_shape(lua_State *L, mcl_shape shape);
 

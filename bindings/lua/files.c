@@ -62,25 +62,23 @@ static int npz_load(lua_State *L) {
   return status ? lua_error(L) : 1;
 }
 
-static int compare_named(const void *a, const void *b) {
-  return strcmp(((const mcl_named_tensor *)a)->name, ((const mcl_named_tensor *)b)->name);
-}
-
 /* npz_save(path, {name = tensor, …}[, compress]); in the order of the names, so that the file's bytes are fixed */
 static int npz_save(lua_State *L) {
   const char *path = path_argument(L, 1, "npz_save");
   luaL_checktype(L, 2, LUA_TTABLE);
-  int count = 0;
-  for (lua_pushnil(L); lua_next(L, 2); lua_pop(L, 1)) count++;
-  mcl_named_tensor *list = lua_newuserdatauv(L, sizeof *list * (size_t)(count + 1), 0);
-  lua_newtable(L); /* keeps values that were evaluated here */
-  int kept = lua_gettop(L), i = 0;
-  for (lua_pushnil(L); lua_next(L, 2); i++) {
-    const char *name = mcl_lua_string(L, -2, "name");
-    list[i] = (mcl_named_tensor){(char *)(uintptr_t)name, mcl_lua_tensor(L, -1)};
+  lua_settop(L, 3);
+  int count;
+  const mcl_lua_key *names = mcl_lua_push_keys(L, 2, "npz_save: names are texts", &count);
+  mcl_named_tensor *list = lua_newuserdatauv(L, sizeof *list * ((size_t)count + 1), 0);
+  lua_createtable(L, count, 0); /* keeps the tensors */
+  int kept = lua_gettop(L);
+  for (int i = 0; i < count; i++) {
+    if (strlen(names[i].text) != names[i].size)
+      mcl_lua_fail(L, "npz_save: the name \"%s\" goes on after a zero byte", names[i].text);
+    mcl_lua_field(L, 2, names[i].text);
+    list[i] = (mcl_named_tensor){(char *)(uintptr_t)names[i].text, mcl_lua_tensor(L, -1)};
     lua_rawseti(L, kept, i + 1);
   }
-  mcl_lua_check(L, mcl_sort(mcl_lua_ctx(L), list, (size_t)count, sizeof *list, compare_named));
   mcl_lua_check(L, mcl_npz_save(mcl_lua_ctx(L), path, list, count, lua_toboolean(L, 3)));
   return 0;
 }

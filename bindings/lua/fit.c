@@ -167,7 +167,7 @@ static mcl_status on_epoch_end(void *user, const mcl_epoch_report *report, bool 
 
 /* The function at key, kept on the stack; 0: none. */
 static int function_field(lua_State *L, const char *key) {
-  int type = lua_getfield(L, 3, key);
+  int type = mcl_lua_field(L, 3, key);
   if (type == LUA_TFUNCTION) return lua_gettop(L);
   if (type != LUA_TNIL) mcl_lua_fail(L, "%s: a function is wanted, got %s", key, mcl_lua_type_name(L, -1));
   return 0;
@@ -177,7 +177,7 @@ static mcl_optimiser_options optimiser_options(lua_State *L) {
   mcl_optimiser_options options = {.name = mcl_lua_field_string(L, 3, "optimiser", "sgd")};
   options.rate = mcl_lua_field_number(L, 3, "rate", 0, 0, 1e6);
   options.momentum = mcl_lua_field_number(L, 3, "momentum", 0, 0, 1);
-  lua_getfield(L, 3, "momentum");
+  mcl_lua_field(L, 3, "momentum");
   options.no_momentum = !lua_isnil(L, -1) && options.momentum == 0;
   options.nesterov = mcl_lua_field_boolean(L, 3, "nesterov", false);
   options.beta1 = mcl_lua_field_number(L, 3, "beta1", 0, 0, 1);
@@ -190,12 +190,12 @@ static mcl_optimiser_options optimiser_options(lua_State *L) {
 /* schedule = "cosine", or {name, step_factor=, …} with the name first */
 static mcl_schedule_options schedule_options(lua_State *L) {
   mcl_schedule_options options = {.name = "constant"};
-  int type = lua_getfield(L, 3, "schedule");
+  int type = mcl_lua_field(L, 3, "schedule");
   int at = lua_gettop(L);
   if (type == LUA_TSTRING) {
     options.name = lua_tostring(L, at);
   } else if (type == LUA_TTABLE) {
-    if (lua_geti(L, at, 1) == LUA_TNIL) lua_getfield(L, at, "name");
+    if (lua_rawgeti(L, at, 1) == LUA_TNIL) mcl_lua_field(L, at, "name");
     options.name = mcl_lua_string(L, -1, "schedule");
     options.step_factor = mcl_lua_field_number(L, at, "step_factor", 0, 0, 1e6);
     options.step_epochs = mcl_lua_field_number(L, at, "step_epochs", 0, 0, 1e9);
@@ -209,7 +209,7 @@ static mcl_schedule_options schedule_options(lua_State *L) {
 
 static mcl_augment augment_options(lua_State *L) {
   mcl_augment augment = {0};
-  if (lua_getfield(L, 3, "augment") == LUA_TNIL) return augment;
+  if (mcl_lua_field(L, 3, "augment") == LUA_TNIL) return augment;
   int at = lua_gettop(L);
   if (!lua_istable(L, at)) mcl_lua_fail(L, "augment: a table is wanted, got %s", mcl_lua_type_name(L, at));
   augment.shift = (int)mcl_lua_field_integer(L, at, "shift", 0, 0, 1 << 16);
@@ -220,7 +220,7 @@ static mcl_augment augment_options(lua_State *L) {
 }
 
 static void loss_option(lua_State *L, fit_calls *calls, mcl_fit_options *options) {
-  int type = lua_getfield(L, 3, "loss");
+  int type = mcl_lua_field(L, 3, "loss");
   if (type == LUA_TSTRING) {
     options->loss = lua_tostring(L, -1);
   } else if (type == LUA_TFUNCTION) {
@@ -258,7 +258,7 @@ int mcl_lua_model_fit(lua_State *L) {
       .checkpoint = mcl_lua_field_string(L, 3, "checkpoint", NULL),
       .user = &calls};
   if (options.checkpoint) mcl_lua_need_files(L, "checkpoint");
-  if (lua_getfield(L, 3, "validation") != LUA_TNIL)
+  if (mcl_lua_field(L, 3, "validation") != LUA_TNIL)
     options.validation = mcl_lua_take(L, lua_gettop(L), &mcl_lua_dataset_class);
   loss_option(L, &calls, &options);
   if ((calls.penalty = function_field(L, "penalty"))) options.penalty = on_penalty;

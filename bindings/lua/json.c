@@ -91,25 +91,6 @@ static bool is_array(lua_State *L, int table) {
   return count > 0 && count == length;
 }
 
-static int compare_names(const void *a, const void *b) {
-  return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* The table's keys, sorted, in a userdata that is pushed. */
-static const char **push_sorted_keys(lua_State *L, int table, size_t *count) {
-  size_t i = 0;
-  *count = 0;
-  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) ++*count;
-  const char **names = lua_newuserdatauv(L, (*count + 1) * sizeof *names, 0);
-  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
-    if (lua_type(L, -2) != LUA_TSTRING)
-      mcl_lua_fail(L, "json: keys are strings, or 1 … n without gaps; got a %s", luaL_typename(L, -2));
-    names[i++] = lua_tostring(L, -2); /* the table keeps it */
-  }
-  qsort(names, *count, sizeof *names, compare_names);
-  return names;
-}
-
 static void add_value(json_text *out, int depth); /* of the value on the top, which is popped */
 
 static void add_array(json_text *out, int table, int depth) {
@@ -126,15 +107,16 @@ static void add_array(json_text *out, int table, int depth) {
 }
 
 static void add_object(json_text *out, int table, int depth) {
-  size_t count;
-  const char **names = push_sorted_keys(out->L, table, &count);
+  int count;
+  const mcl_lua_key *names = mcl_lua_push_keys(out->L, table, "json: keys are strings, or 1 … n without gaps", &count);
   add_text(out, "{");
-  for (size_t i = 0; i < count; i++) {
+  for (int i = 0; i < count; i++) {
     if (i) add_text(out, ",");
     add_break(out, depth + 1);
-    add_string(out, names[i], strlen(names[i]));
+    add_string(out, names[i].text, names[i].size);
     add_text(out, out->indent ? ": " : ":");
-    lua_getfield(out->L, table, names[i]);
+    lua_pushlstring(out->L, names[i].text, names[i].size);
+    lua_rawget(out->L, table);
     add_value(out, depth + 1);
   }
   if (count) add_break(out, depth);

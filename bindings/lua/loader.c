@@ -86,7 +86,7 @@ static int own_searcher(lua_State *L) {
 void mcl_lua_add_searcher(lua_State *L) {
   lua_getglobal(L, "package");
   if (lua_getfield(L, -1, "searchers") != LUA_TTABLE) luaL_error(L, "mcl: package.searchers is not a table");
-  lua_Integer count = luaL_len(L, -1);
+  lua_Integer count = (lua_Integer)lua_rawlen(L, -1);
   for (lua_Integer i = count; i >= 2; i--) {
     lua_rawgeti(L, -1, i);
     lua_rawseti(L, -2, i + 1);
@@ -94,7 +94,7 @@ void mcl_lua_add_searcher(lua_State *L) {
   lua_pushcfunction(L, own_searcher);
   lua_rawseti(L, -2, 2); /* after preload */
   lua_pushcfunction(L, searcher);
-  lua_rawseti(L, -2, luaL_len(L, -2) + 1);
+  lua_rawseti(L, -2, count + 2);
   lua_getfield(L, -2, "preload");
   lua_pushcfunction(L, mcl_lua_open_core);
   lua_setfield(L, -2, "mcl.core");

@@ -95,11 +95,9 @@ static void take_attribute(lua_State *L, const mcl_attribute_spec *spec, mcl_att
       attribute->ints[i] = mcl_lua_integer(L, -1, spec->name, INT64_MIN, INT64_MAX);
   } else {
     if (!lua_istable(L, -1)) mcl_lua_fail(L, "%s: a table of integers is wanted", spec->name);
-    lua_Integer count = luaL_len(L, -1);
-    if (count > MCL_MAX_RANK) mcl_lua_fail(L, "%s: at most %d integers", spec->name, MCL_MAX_RANK);
-    attribute->count = (int)count;
+    attribute->count = mcl_lua_list(L, -1, spec->name, MCL_MAX_RANK);
     for (int i = 0; i < attribute->count; i++) {
-      lua_geti(L, -1, i + 1);
+      lua_rawgeti(L, -1, i + 1);
       attribute->ints[i] = mcl_lua_integer(L, -1, spec->name, INT64_MIN, INT64_MAX);
       lua_pop(L, 1);
     }
@@ -124,14 +122,13 @@ static int add_node(lua_State *L) {
   }
   if (!lua_istable(L, 5)) mcl_lua_bad(L, 5, "a list of values");
   int inputs[MCL_MAX_INPUTS], value;
-  lua_Integer count = luaL_len(L, 5);
-  if (count > MCL_MAX_INPUTS) mcl_lua_fail(L, "node \"%s\": at most %d inputs", name, MCL_MAX_INPUTS);
+  int count = mcl_lua_list(L, 5, "inputs", MCL_MAX_INPUTS);
   for (int i = 0; i < count; i++) {
-    lua_geti(L, 5, i + 1);
+    lua_rawgeti(L, 5, i + 1);
     inputs[i] = lua_toboolean(L, -1) ? (int)mcl_lua_integer(L, -1, "input", 1, m->value_count) - 1 : -1;
     lua_pop(L, 1);
   }
-  mcl_lua_check(L, mcl_model_add_node(m, op, name, attributes, (int)count, inputs, &value));
+  mcl_lua_check(L, mcl_model_add_node(m, op, name, attributes, count, inputs, &value));
   return push_value(L, value);
 }
 

@@ -56,7 +56,7 @@ static void take_inputs(lua_State *L, mcl_model *m, run_ports *ports) {
     if (!lua_istable(L, 2)) {
       if (ports->inputs > 1) mcl_lua_fail(L, "a model of %d inputs wants a table {name = tensor}", ports->inputs);
       lua_pushvalue(L, 2);
-    } else if (lua_getfield(L, 2, mcl_model_input_name(m, i)) == LUA_TNIL) {
+    } else if (mcl_lua_field(L, 2, mcl_model_input_name(m, i)) == LUA_TNIL) {
       mcl_lua_fail(L, "input \"%s\" is missing", mcl_model_input_name(m, i));
     }
     take_input(L, m, i, ports);

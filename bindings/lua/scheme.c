@@ -95,11 +95,11 @@ static int prune(lua_State *L) {
   mcl_lua *lua = mcl_lua_of(L);
   mcl_prune_options options = {.density = mcl_lua_field_number(L, 1, "density", 0, 0, 1),
                                .threshold = mcl_lua_field_number(L, 1, "threshold", 0, -HUGE_VAL, HUGE_VAL)};
-  options.has_threshold = lua_getfield(L, 1, "threshold") != LUA_TNIL;
+  options.has_threshold = mcl_lua_field(L, 1, "threshold") != LUA_TNIL;
   options.by_name = mcl_lua_field_string(L, 1, "name", NULL);
-  lua_getfield(L, 1, "statistics");
+  mcl_lua_field(L, 1, "statistics");
   unsigned needs = mcl_lua_statistics_flags(L, -1);
-  int type = lua_getfield(L, 1, "by");
+  int type = mcl_lua_field(L, 1, "by");
   if (type != LUA_TNIL && type != LUA_TFUNCTION)
     mcl_lua_fail(L, "by: a function is wanted, got %s", mcl_lua_type_name(L, -1));
   mcl_scheme **out = push_scheme(L, needs);
@@ -147,7 +147,7 @@ static int share(lua_State *L) {
 /* group: "tensor" (0), "channel" (-1), or a number of values */
 static int64_t group_of(lua_State *L) {
   int64_t group = 0;
-  int type = lua_getfield(L, 1, "group");
+  int type = mcl_lua_field(L, 1, "group");
   if (type == LUA_TSTRING) {
     const char *name = lua_tostring(L, -1);
     if (!strcmp(name, "channel"))
@@ -185,7 +185,7 @@ static int lowrank(lua_State *L) {
   if (!rank == !(energy > 0)) mcl_lua_fail(L, "lowrank: give rank or energy, one of the two");
   unsigned needs = whiten ? MCL_STAT_GRAM : 0;
   mcl_scheme *factors = NULL;
-  if (lua_getfield(L, 1, "factors") != LUA_TNIL) {
+  if (mcl_lua_field(L, 1, "factors") != LUA_TNIL) {
     factors = mcl_lua_test(L, -1, &mcl_lua_scheme_class);
     if (!factors) mcl_lua_fail(L, "factors: a scheme is wanted, got %s", mcl_lua_type_name(L, -1));
     if (needs_of(L, lua_gettop(L)))
@@ -200,7 +200,7 @@ static int lowrank(lua_State *L) {
 static int keep(lua_State *L) {
   need_table(L);
   mcl_context *ctx = mcl_lua_ctx(L);
-  mcl_dtype dtype = lua_getfield(L, 1, "dtype") == LUA_TNIL ? MCL_F32 : mcl_lua_dtype(L, -1);
+  mcl_dtype dtype = mcl_lua_field(L, 1, "dtype") == LUA_TNIL ? MCL_F32 : mcl_lua_dtype(L, -1);
   mcl_lua_check(L, mcl_scheme_keep(ctx, dtype, push_scheme(L, 0)));
   return 1;
 }
@@ -280,40 +280,49 @@ const mcl_lua_class mcl_lua_scheme_class = {"scheme", release, methods, meta, NU
 
 /* ---- The budget solver ---- */
 
-/* Row i of the table at 1 into memory at *next: {{cost, distortion}, …}. */
-static int take_choices(lua_State *L, lua_Integer i, mcl_choice *next) {
-  lua_geti(L, 1, i);
-  int count = (int)luaL_len(L, -1);
-  for (int j = 0; j < count; j++) {
-    lua_geti(L, -1, j + 1);
-    lua_geti(L, -1, 1);
-    next[j].cost = mcl_lua_number(L, -1, "cost", 0, 1e300);
-    lua_geti(L, -2, 2);
-    next[j].distortion = mcl_lua_number(L, -1, "distortion", 0, 1e300);
-    lua_pop(L, 3);
-  }
+#define MOST_CHOICES (1 << 24) /* of all layers together */
+
+/* Pushes row i of the table at 1. */
+static void push_row(lua_State *L, int i) {
+  if (lua_rawgeti(L, 1, i) != LUA_TTABLE) mcl_lua_fail(L, "plan_solve: choices[%d] is not a table", i);
+}
+
+/* Number j of the pair on the top of the stack. */
+static double pair_number(lua_State *L, int j, const char *name) {
+  if (!lua_istable(L, -1))
+    mcl_lua_fail(L, "plan_solve: a choice is {cost, distortion}, not a %s", mcl_lua_type_name(L, -1));
+  lua_rawgeti(L, -1, j);
+  double number = mcl_lua_number(L, -1, name, 0, 1e300);
   lua_pop(L, 1);
-  return count;
+  return number;
 }
 
 /* core.plan_solve({ {{cost, distortion}, …}, … }, budget) -> {index, …}, gap */
 static int plan_solve(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   double gap, budget = mcl_lua_number(L, 2, "budget", 0, HUGE_VAL);
-  int n = (int)luaL_len(L, 1);
-  size_t total = 0;
-  for (int i = 1; i <= n; i++) {
-    if (lua_geti(L, 1, i) != LUA_TTABLE) mcl_lua_fail(L, "plan_solve: choices[%d] is not a table", i);
-    total += (size_t)luaL_len(L, -1);
-    lua_pop(L, 1);
-  }
-  mcl_choice *memory = lua_newuserdatauv(L, (total + 1) * sizeof *memory, 0);
-  const mcl_choice **choices = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *choices, 0);
-  int *counts = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *counts, 0);
-  int *chosen = lua_newuserdatauv(L, (size_t)(n + 1) * sizeof *chosen, 0);
+  int n = mcl_lua_list(L, 1, "plan_solve", MOST_CHOICES);
+  size_t total = 0, rows = (size_t)n + 1;
+  int *counts = lua_newuserdatauv(L, rows * sizeof *counts, 0),
+      *chosen = lua_newuserdatauv(L, rows * sizeof *chosen, 0);
   for (int i = 0; i < n; i++) {
-    choices[i] = memory;
-    memory += counts[i] = take_choices(L, i + 1, memory);
+    push_row(L, i + 1);
+    total += (size_t)(counts[i] = mcl_lua_list(L, -1, "plan_solve", MOST_CHOICES));
+    lua_pop(L, 1);
+    if (total > MOST_CHOICES) mcl_lua_fail(L, "plan_solve: more than %d choices", MOST_CHOICES);
+  }
+  mcl_choice *next = lua_newuserdatauv(L, (total + 1) * sizeof *next, 0);
+  const mcl_choice **choices = lua_newuserdatauv(L, rows * sizeof *choices, 0);
+  for (int i = 0; i < n; i++) {
+    choices[i] = next;
+    push_row(L, i + 1);
+    for (int j = 0; j < counts[i]; j++, next++) {
+      lua_rawgeti(L, -1, j + 1);
+      next->cost = pair_number(L, 1, "cost");
+      next->distortion = pair_number(L, 2, "distortion");
+      lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
   }
   mcl_lua_check(L, mcl_plan_solve(mcl_lua_ctx(L), n, choices, counts, budget, chosen, &gap));
   lua_createtable(L, n, 0);

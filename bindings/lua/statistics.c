@@ -24,9 +24,10 @@ unsigned mcl_lua_statistics_flags(lua_State *L, int arg) {
   unsigned flags = 0;
   if (lua_isnoneornil(L, arg)) return 0;
   if (!lua_istable(L, arg)) mcl_lua_bad(L, arg, "a list of statistics such as {\"input_norm\"}");
-  lua_Integer count = luaL_len(L, arg);
-  for (lua_Integer i = 1; i <= count; i++) {
-    lua_geti(L, arg, i);
+  arg = lua_absindex(L, arg);
+  int count = mcl_lua_list(L, arg, "statistics", 64);
+  for (int i = 1; i <= count; i++) {
+    lua_rawgeti(L, arg, i);
     const char *name = mcl_lua_string(L, -1, "statistics");
     size_t row = 0;
     while (row < ROW_COUNT && strcmp(rows[row].name, name)) row++;
@@ -44,7 +45,7 @@ void mcl_lua_push_statistic_names(lua_State *L, unsigned flags) {
   for (size_t i = 0; i < ROW_COUNT; i++) {
     if (!(flags & rows[i].flag)) continue;
     lua_pushstring(L, rows[i].name);
-    lua_rawseti(L, -2, luaL_len(L, -2) + 1);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
   }
 }
 

@@ -13,7 +13,7 @@
 /* ---- The context ---- */
 
 static void keep_function(lua_State *L, const char *key, int *reference) {
-  int type = lua_getfield(L, 1, key);
+  int type = mcl_lua_field(L, 1, key);
   if (type == LUA_TNIL) {
     lua_pop(L, 1);
     return;

@@ -15,8 +15,8 @@ static mcl_shape nested_shape(lua_State *L, int arg) {
   lua_pushvalue(L, arg);
   while (lua_istable(L, -1)) {
     if (shape.rank == MCL_MAX_RANK) mcl_lua_fail(L, "tensor: nested deeper than %d", MCL_MAX_RANK);
-    shape.dim[shape.rank++] = luaL_len(L, -1);
-    lua_geti(L, -1, 1);
+    shape.dim[shape.rank++] = mcl_lua_list(L, -1, "tensor", INT32_MAX);
+    lua_rawgeti(L, -1, 1);
     lua_remove(L, -2);
   }
   lua_pop(L, 1);
@@ -33,12 +33,12 @@ static void fill_nested(lua_State *L, mcl_shape shape, int axis, double **at, in
       mcl_lua_fail(L, "tensor: a number is wanted as an element, got %s", mcl_lua_type_name(L, -1));
     return;
   }
-  if (!lua_istable(L, -1) || luaL_len(L, -1) != shape.dim[axis])
+  if (!lua_istable(L, -1) || lua_rawlen(L, -1) != (lua_Unsigned)shape.dim[axis])
     mcl_lua_fail(L, "tensor: rows differ in length: %lld are wanted along axis %d", (long long)shape.dim[axis],
                  axis + 1);
   luaL_checkstack(L, 4, "nested tables");
-  for (int64_t i = 1; i <= shape.dim[axis]; i++) {
-    lua_geti(L, -1, i);
+  for (int i = 1; i <= shape.dim[axis]; i++) {
+    lua_rawgeti(L, -1, i);
     fill_nested(L, shape, axis + 1, at, work);
     lua_pop(L, 1);
     mcl_lua_worked(L, work, 8);
@@ -178,7 +178,7 @@ static int random_tensor(lua_State *L) {
   f.normal = !strcmp(kind, "normal");
   if (!f.normal && strcmp(kind, "uniform"))
     mcl_lua_fail(L, "random: kind \"%s\" is neither \"normal\" nor \"uniform\"", kind);
-  bool seeded = lua_getfield(L, 2, "seed") != LUA_TNIL;
+  bool seeded = mcl_lua_field(L, 2, "seed") != LUA_TNIL;
   uint64_t seed = seeded ? (uint64_t)mcl_lua_integer(L, -1, "seed", INT64_MIN, INT64_MAX) : mcl_context_seed(lua->ctx);
   uint64_t stream = mcl_random_stream("tensor") + (seeded ? 0 : ++lua->random_calls);
   f.start = mcl_random_at(seed, stream);
