@@ -116,7 +116,9 @@ describe("composition", function()
     local first = a:apply(w):values()
     local once = first + b:apply((w - first):eval()):values()
     local function left(values) return (w - values):norm() end
-    local function by_sum(alternations) return left(mcl.sum({ a, b, alternations = alternations }):apply(w):values()) end
+    local function by_sum(alternations)
+      return left(mcl.sum({ a, b, alternations = alternations }):apply(w):values())
+    end
     assert.near(left(once), by_sum(0), 1e-5)
     assert.equal(by_sum(5), left((a + b):apply(w):values()))
     assert.is_true(by_sum(5) < 0.99 * by_sum(0))

@@ -1,6 +1,6 @@
 /* batch_norm (Ioffe & Szegedy 2015) and layer_norm (Ba et al. 2016). In training, batch_norm takes the statistics of
  * the batch and moves the running ones towards them: running = momentum · running + (1 − momentum) · batch, with the
- * variance of the batch taken over n, as in ONNX. */
+ * variance of the batch taken over n, as in ONNX. A batch of one value a channel has no statistics: see norm.h. */
 #include <math.h>
 
 #include "graph/norm.h"
@@ -37,6 +37,11 @@ mcl_channels mcl_batch_norm_of(const mcl_op_call *call) {
   c.mean = call->workspace;
   c.inverse = c.mean ? c.mean + c.channels : NULL;
   return c;
+}
+
+bool mcl_batch_norm_takes_batch(const mcl_op_call *call) {
+  mcl_channels c = mcl_batch_norm_of(call);
+  return call->training && c.images * c.plane > 1;
 }
 
 static mcl_status shape_batch_norm(mcl_context *ctx, const mcl_node *node, const mcl_shape *in, mcl_shape *out) {
@@ -79,7 +84,7 @@ static mcl_status batch_norm_channels(void *arg, int64_t first, int64_t count, i
   const mcl_op_call *call = arg;
   mcl_channels c = mcl_batch_norm_of(call);
   double epsilon = call->node->attribute[0].number;
-  if (call->training) {
+  if (mcl_batch_norm_takes_batch(call)) {
     batch_statistics(call, &c, first, count);
   } else {
     for (int64_t k = first; k < first + count; k++) {

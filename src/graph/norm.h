@@ -14,6 +14,9 @@ typedef struct mcl_channels {
 } mcl_channels;
 #define MCL_CHANNEL_BLOCK 16
 mcl_channels mcl_batch_norm_of(const mcl_op_call *call);
+/* Whether a channel is normalised by its statistics in this batch: in training, unless one value is all it has, which says
+ * nothing of how far values spread. Such a batch is normalised by the running statistics, and leaves them alone. */
+bool mcl_batch_norm_takes_batch(const mcl_op_call *call);
 
 /* x[rows, width]; the workspace holds the mean and 1/deviation of each row. */
 typedef struct mcl_norm_rows {

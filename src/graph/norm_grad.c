@@ -41,15 +41,15 @@ static mcl_status batch_norm_channels(void *arg, int64_t first, int64_t count, i
     put_one(&in[MCL_NORM_BIAS], first + k, sum[k]);
   }
   if (!in[MCL_NORM_X].gradient) return MCL_OK;
-  bool accumulate = in[MCL_NORM_X].accumulate;
+  bool accumulate = in[MCL_NORM_X].accumulate, takes_batch = mcl_batch_norm_takes_batch(call);
   for (int64_t image = 0; image < c.images; image++)
     for (int64_t k = 0; k < count; k++) {
       int64_t channel = first + k, at = (image * c.channels + channel) * c.plane;
       const float *dy = call->out[0].gradient + at, *x = in[MCL_NORM_X].data + at;
       float *dx = in[MCL_NORM_X].gradient + at;
       float factor = in[MCL_NORM_SCALE].data[channel] * c.inverse[channel], mean = c.mean[channel];
-      float shift = call->training ? (float)(sum[k] / n) : 0;
-      float slope = call->training ? (float)(product[k] / n) * c.inverse[channel] : 0;
+      float shift = takes_batch ? (float)(sum[k] / n) : 0;
+      float slope = takes_batch ? (float)(product[k] / n) * c.inverse[channel] : 0;
       for (int64_t i = 0; i < c.plane; i++) {
         float d = factor * (dy[i] - shift - (x[i] - mean) * slope);
         dx[i] = accumulate ? dx[i] + d : d;

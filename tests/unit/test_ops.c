@@ -187,6 +187,35 @@ static void batch_norm_takes_the_batch_in_training(void **state) {
   mcl_model_free(model);
 }
 
+/* One value a channel has no variance: (x − mean) / √(variance + ε) by the running ones, which stay as they are, and the
+ * gradient of that. Of two rows, or of planes, there are statistics. */
+static void batch_norm_of_one_value_a_channel_goes_by_the_running_statistics(void **state) {
+  mcl_model *model = new_model(*state);
+  int x = add_input(model, "x", SHAPE(-1, 2));
+  int scale = add_values(model, "scale", SHAPE(2), (float[]){2, 1}, false);
+  int bias = add_values(model, "bias", SHAPE(2), (float[]){0, 3}, false);
+  int mean = add_values(model, "mean", SHAPE(2), (float[]){1, 0}, true);
+  int variance = add_values(model, "variance", SHAPE(2), (float[]){3, 0.25f}, true);
+  add_output(model, NODE(model, "batch_norm", "y", SET({"epsilon", 0, {0}, 1}), x, scale, bias, mean, variance));
+  mcl_training_session *session;
+  assert_ok(*state, mcl_training_session_new_full(model, 2, &session));
+  memcpy(mcl_training_session_input(session, 0), (float[]){5, 10, 7, 20}, 4 * sizeof(float));
+  assert_ok(*state, mcl_training_session_forward(session, 1, 0, true));
+  const float *y = mcl_training_session_output(session, 0), *dx = mcl_training_session_input_gradient(session, 0);
+  assert_close(y[0], 2 * (5 - 1) / 2.0, 1e-6);
+  assert_close(y[1], 3 + 10 / sqrt(1.25), 1e-5);
+  memcpy(mcl_training_session_output_gradient(session, 0), (float[]){1, 1}, 2 * sizeof(float));
+  assert_ok(*state, mcl_training_session_backward(session));
+  assert_close(dx[0], 1, 1e-6);
+  assert_close(dx[1], 1 / sqrt(1.25), 1e-6);
+  const float *running = mcl_training_session_weight(session, mcl_model_find_weight(model, "variance"));
+  assert_close(running[0], 3, 0);
+  assert_ok(*state, mcl_training_session_forward(session, 2, 1, true));
+  assert_true(running[0] < 3);
+  mcl_training_session_free(session);
+  mcl_model_free(model);
+}
+
 static void dropout_drops_its_rate_and_keeps_the_mean(void **state) {
   enum { WIDTH = 50000 };
   mcl_model *model = new_model(*state);
@@ -238,6 +267,7 @@ int main(void) {
       cmocka_unit_test(every_op_has_a_case),
       context_test(a_training_session_infers_the_same),
       context_test(batch_norm_takes_the_batch_in_training),
+      context_test(batch_norm_of_one_value_a_channel_goes_by_the_running_statistics),
       context_test(dropout_drops_its_rate_and_keeps_the_mean),
       cmocka_unit_test(every_op_has_an_id_a_name_and_a_gradient_of_its_own),
   };
