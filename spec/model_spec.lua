@@ -304,6 +304,29 @@ describe("fit", function()
     assert.equal(0, (model:layer("fc1").weight - before):abs():max())
   end)
 
+  it("goes on from a checkpoint of the same data and functions alone", function()
+    local path = os.tmpname()
+    local function epochs(dataset, loss, stop)
+      local seen = 0
+      pcall(function()
+        support.mlp():fit { dataset, epochs = 3, checkpoint = path, loss = loss, epoch_end = function()
+          seen = seen + 1
+          if seen == stop then error "stopped" end
+        end }
+      end)
+      return seen
+    end
+    local function squares(factor) return function(y, t) return (y - t):square() * factor end end
+    epochs(support.dataset(), squares(1), 2)
+    assert.equal(2, epochs(support.dataset(), squares(1))) -- the second epoch had not been saved
+    epochs(support.dataset(), squares(1), 2)
+    assert.equal(3, epochs(support.dataset(), squares(2)))
+    epochs(support.dataset(), squares(1), 2)
+    assert.equal(3, epochs(support.dataset(300, 12), squares(1)))
+    os.remove(path)
+    os.remove(path .. ".fit")
+  end)
+
   it("checks its keys", function()
     local model, data = support.mlp(), support.dataset()
     assert.error_matches(function() model:fit { data, epoch = 2 } end, 'unknown key "epoch"; did you mean "epochs"')

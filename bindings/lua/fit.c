@@ -176,6 +176,8 @@ static int function_field(lua_State *L, const char *key) {
 static mcl_optimiser_options optimiser_options(lua_State *L) {
   mcl_optimiser_options options = {.name = mcl_lua_field_string(L, 3, "optimiser", "sgd")};
   options.rate = mcl_lua_field_number(L, 3, "rate", 0, 0, 1e6);
+  lua_getfield(L, 3, "rate");
+  options.no_rate = !lua_isnil(L, -1) && options.rate == 0;
   options.momentum = mcl_lua_field_number(L, 3, "momentum", 0, 0, 1);
   mcl_lua_field(L, 3, "momentum");
   options.no_momentum = !lua_isnil(L, -1) && options.momentum == 0;
@@ -231,6 +233,55 @@ static void loss_option(lua_State *L, fit_calls *calls, mcl_fit_options *options
   }
 }
 
+/* ---- What functions do, for checkpoints ---- */
+
+#define MOST_DEPTH 4 /* of functions within functions */
+
+static uint64_t mix(uint64_t hash, const void *data, size_t size) { /* FNV-1a */
+  for (const uint8_t *at = data, *end = at + size; at < end; at++) hash = (hash ^ *at) * 0x100000001b3u;
+  return hash;
+}
+
+static int mix_chunk(lua_State *L, const void *data, size_t size, void *hash) {
+  (void)L;
+  *(uint64_t *)hash = mix(*(uint64_t *)hash, data, size);
+  return 0;
+}
+
+/* A value by its contents, or by its type where those cannot be read: of functions their code and what they close over. */
+static uint64_t hash_value(lua_State *L, int at, int depth, uint64_t hash) {
+  int type = lua_type(L, at);
+  size_t size;
+  hash = mix(hash, &type, sizeof type);
+  if (type == LUA_TNUMBER || type == LUA_TSTRING) {
+    lua_pushvalue(L, at); /* a number is made text in the copy */
+    const char *text = lua_tolstring(L, -1, &size);
+    hash = mix(hash, text, size);
+    lua_pop(L, 1);
+  } else if (type == LUA_TBOOLEAN) {
+    int value = lua_toboolean(L, at);
+    hash = mix(hash, &value, sizeof value);
+  } else if (type == LUA_TFUNCTION && depth < MOST_DEPTH && !lua_iscfunction(L, at)) {
+    luaL_checkstack(L, 4, "fit");
+    lua_pushvalue(L, at);
+    lua_dump(L, mix_chunk, &hash, 0);
+    for (int i = 1; lua_getupvalue(L, -1, i); i++) {
+      hash = hash_value(L, lua_gettop(L), depth + 1, hash);
+      lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+  }
+  return hash;
+}
+
+/* What moves the weights; epoch_end only looks on. */
+static uint64_t hash_callbacks(lua_State *L, const fit_calls *calls) {
+  const int functions[] = {calls->loss, calls->penalty};
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (int i = 0; i < 2; i++) hash = functions[i] ? hash_value(L, functions[i], 0, hash) : mix(hash, "-", 1);
+  return hash;
+}
+
 /* core model:fit(dataset, options) -> the last epoch's report. Strings of the options stay on the stack. */
 int mcl_lua_model_fit(lua_State *L) {
   lua_settop(L, 3);
@@ -263,6 +314,7 @@ int mcl_lua_model_fit(lua_State *L) {
   loss_option(L, &calls, &options);
   if ((calls.penalty = function_field(L, "penalty"))) options.penalty = on_penalty;
   if ((calls.epoch_end = function_field(L, "epoch_end"))) options.epoch_end = on_epoch_end;
+  if (options.checkpoint) options.callbacks = hash_callbacks(L, &calls);
   mcl_epoch_report report = {0};
   mcl_lua_check(L, mcl_fit(m, &options, &report));
   lua_pushcfunction(L, push_report);

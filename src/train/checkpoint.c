@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "train/fit_state.h"
 
-static const char magic[8] = "mclfit1";
+static const char magic[8] = "mclfit2";
 
 typedef struct header {
   char magic[8];

@@ -38,6 +38,47 @@ typedef struct sums {
   int64_t correct;
 } sums;
 
+/* ---- Numbers that end a fit ---- */
+
+static mcl_status bad_number(fit *f, const char *what, double value) {
+  if (f->place.step == 0)
+    return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
+                    "fit: %s is %g before any step was taken: look at the data, the weights and what computes it", what,
+                    value);
+  return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
+                  "fit: %s is %g at epoch %lld, step %lld; lower the rate (%g) or clip the gradient", what, value,
+                  (long long)f->place.epochs_done + 1, (long long)(f->place.step % f->steps_per_epoch) + 1,
+                  f->place.report.rate);
+}
+
+/* What a caller's own function gave: the rate is not to blame. */
+static mcl_status bad_result(fit *f, const char *what, const char *weight, double value) {
+  bool is_named = *weight != 0;
+  return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
+                  "fit: %s%s%s%s is %g at epoch %lld, step %lld; mend the function that gave it", what,
+                  is_named ? " of \"" : "", weight, is_named ? "\"" : "", value, (long long)f->place.epochs_done + 1,
+                  (long long)(f->place.step % f->steps_per_epoch) + 1);
+}
+
+/* The first number that is none, or 0. */
+static double not_finite_in(const float *values, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    if (!isfinite(values[i])) return (double)values[i];
+  return 0;
+}
+
+/* After an epoch: what is saved is what a fit goes back to. */
+static mcl_status check_state(fit *f) {
+  double value;
+  const char *name = mcl_fit_not_finite(&f->state, &value);
+  if (!name) return MCL_OK;
+  return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
+                  "fit: weight \"%s\" holds %g after epoch %lld; lower the rate (%g) or clip the gradient. The weights "
+                  "are those of %s",
+                  name, value, (long long)f->place.epochs_done + 1, f->place.report.rate,
+                  f->place.epochs_done ? "the epoch before" : "before the fit");
+}
+
 /* ---- One batch ---- */
 
 /* The user's loss sees the output and the target as tensors; labels as one-hot rows. */
@@ -63,6 +104,8 @@ static mcl_status own_loss(fit *f, int64_t rows, double *value, int64_t *correct
     status =
         mcl_tensor_wrap(f->ctx, MCL_F32, shape, mcl_training_session_output_gradient(f->state.session, 0), &gradient);
   if (!status) status = f->options.custom_loss(f->options.user, output, target, gradient, value);
+  double bad = status ? 0 : not_finite_in(mcl_tensor_f32(gradient), gradient->count);
+  if (bad != 0 && isfinite(*value)) status = bad_result(f, "the gradient of the loss", "", bad);
   mcl_tensor_release(output);
   mcl_tensor_release(target);
   mcl_tensor_release(gradient);
@@ -87,25 +130,33 @@ static mcl_status loss_of_batch(fit *f, int64_t rows, bool with_gradient, double
 static mcl_status add_penalties(fit *f, double *value) {
   for (int i = 0; f->options.penalty && i < f->state.weight_count; i++) {
     const mcl_fit_weight *w = &f->state.weights[i];
-    MCL_TRY(f->options.penalty(f->options.user, f->model, w->weight, w->values_of, w->gradient_of, value));
+    const char *name = f->model->weights[w->weight].name;
+    double penalty = 0;
+    MCL_TRY(f->options.penalty(f->options.user, f->model, w->weight, w->values_of, w->gradient_of, &penalty));
+    if (!isfinite(penalty)) return bad_result(f, "the penalty", name, penalty);
+    double bad = not_finite_in(w->gradient, w->gradient_of->count);
+    if (bad != 0) return bad_result(f, "the gradient, with its penalty,", name, bad);
+    *value += penalty;
   }
   return MCL_OK;
 }
 
-static mcl_status move_parameters(fit *f) {
-  double rate, scale = 1;
+static mcl_status choose_rate(fit *f) {
   int64_t steps = f->steps_per_epoch * f->options.epochs;
-  MCL_TRY(mcl_schedule_rate(f->ctx, &f->options.schedule, f->options.optimiser.rate, f->place.step, steps,
-                            f->steps_per_epoch, &rate));
+  return mcl_schedule_rate(f->ctx, &f->options.schedule, f->options.optimiser.rate, f->place.step, steps,
+                           f->steps_per_epoch, &f->place.report.rate);
+}
+
+static mcl_status move_parameters(fit *f) {
+  double scale = 1;
   MCL_TRY(mcl_fit_pull(&f->state));
   if (f->options.clip_norm > 0) {
     double norm;
     MCL_TRY(mcl_fit_gradient_norm(&f->state, &norm));
     if (norm > f->options.clip_norm) scale = f->options.clip_norm / norm;
   }
-  mcl_update update = mcl_optimiser_update(&f->options.optimiser, rate, f->place.step, scale);
+  mcl_update update = mcl_optimiser_update(&f->options.optimiser, f->place.report.rate, f->place.step, scale);
   MCL_TRY(mcl_fit_step(&f->state, &update));
-  f->place.report.rate = rate;
   return mcl_fit_push(&f->state);
 }
 
@@ -113,15 +164,12 @@ static mcl_status train_batch(fit *f, const uint32_t *index, int64_t rows, sums 
   double value = 0;
   int64_t correct = 0;
   MCL_TRY(mcl_check_cancel(f->ctx));
+  MCL_TRY(choose_rate(f));
   MCL_TRY(forward(f, f->options.train, index, rows, true));
   MCL_TRY(loss_of_batch(f, rows, true, &value, &correct));
+  if (!isfinite(value)) return bad_number(f, "the loss", value);
   MCL_TRY(mcl_training_session_backward(f->state.session));
   MCL_TRY(add_penalties(f, &value));
-  if (!isfinite(value))
-    return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
-                    "fit: the loss is %g at epoch %lld, step %lld; lower the rate (%g) or clip the gradient", value,
-                    (long long)f->place.epochs_done + 1, (long long)(f->place.step % f->steps_per_epoch) + 1,
-                    f->place.report.rate);
   MCL_TRY(move_parameters(f));
   epoch->loss += value * (double)rows;
   epoch->correct += correct;
@@ -161,6 +209,17 @@ static mcl_status validate(fit *f, sums *total) {
   return MCL_OK;
 }
 
+static mcl_status validate_into(fit *f, double *loss, double *accuracy) {
+  sums total = {0};
+  double count = f->options.validation ? (double)f->options.validation->count : 0;
+  *loss = *accuracy = NAN;
+  if (!f->options.validation) return MCL_OK;
+  MCL_TRY(validate(f, &total));
+  *loss = total.loss / count;
+  if (f->task.has_labels) *accuracy = (double)total.correct / count;
+  return MCL_OK;
+}
+
 /* Labels are judged by accuracy, and among equals by the loss. */
 static bool is_best(const fit *f) {
   const mcl_epoch_report *now = &f->place.report;
@@ -171,7 +230,7 @@ static bool is_best(const fit *f) {
 }
 
 static mcl_status run_epoch(fit *f) {
-  sums train = {0}, validation = {0};
+  sums train = {0};
   uint64_t start = mcl_now_us();
   mcl_epoch_report *report = &f->place.report;
   double count = (double)f->options.train->count;
@@ -182,17 +241,12 @@ static mcl_status run_epoch(fit *f) {
     snprintf(f->task_text + used, sizeof f->task_text - used, ", loss %.4g", report->loss);
   }
   MCL_TRY(train_epoch(f, &train));
+  MCL_TRY(check_state(f));
   report->epoch = f->place.epochs_done + 1;
   report->epochs = f->options.epochs;
   report->loss = train.loss / count;
   report->accuracy = f->task.has_labels ? (double)train.correct / count : NAN;
-  report->validation_loss = report->validation_accuracy = NAN;
-  if (f->options.validation) {
-    MCL_TRY(validate(f, &validation));
-    report->validation_loss = validation.loss / (double)f->options.validation->count;
-    if (f->task.has_labels)
-      report->validation_accuracy = (double)validation.correct / (double)f->options.validation->count;
-  }
+  MCL_TRY(validate_into(f, &report->validation_loss, &report->validation_accuracy));
   report->seconds = (double)(mcl_now_us() - start) * 1e-6;
   return MCL_OK;
 }
@@ -225,7 +279,8 @@ static mcl_status check_options(fit *f) {
     return mcl_fail(f->ctx, MCL_ERROR_ARGUMENT, "fit: epochs and batch must be positive");
   if (o->batch > o->train->count) o->batch = o->train->count;
   if (!(o->label_smoothing >= 0 && o->label_smoothing < 1))
-    return mcl_fail(f->ctx, MCL_ERROR_ARGUMENT, "fit: label_smoothing %g must be 0 … 1", o->label_smoothing);
+    return mcl_fail(f->ctx, MCL_ERROR_ARGUMENT, "fit: label_smoothing %g must be from 0 to below 1",
+                    o->label_smoothing);
   if (!(o->clip_norm >= 0)) return mcl_fail(f->ctx, MCL_ERROR_ARGUMENT, "fit: clip_norm must not be negative");
   if (o->keep_best && !o->validation)
     return mcl_fail(f->ctx, MCL_ERROR_ARGUMENT, "fit: keep_best needs validation data to judge by");
@@ -240,13 +295,30 @@ static mcl_status check_options(fit *f) {
   return mcl_task_check(f->model, o->train, o->loss, o->custom_loss != NULL, &f->task);
 }
 
-/* All that makes a fit what it is, but for the model and the data themselves. */
+static uint64_t hash_tensor(const mcl_tensor *t, uint64_t hash) {
+  hash = XXH3_64bits_withSeed(t->data, (size_t)t->count * mcl_dtype_size(t->dtype), hash);
+  const int64_t about[2] = {t->dtype, t->shape.rank};
+  hash = XXH3_64bits_withSeed(about, sizeof about, hash);
+  return XXH3_64bits_withSeed(t->shape.dim, (size_t)t->shape.rank * sizeof *t->shape.dim, hash);
+}
+
+/* Every row, its label, and what is made of it; as long as reading them takes. */
+static uint64_t hash_data(const mcl_dataset *d, uint64_t hash) {
+  if (!d) return hash;
+  const double about[2] = {d->scale, d->offset};
+  hash = hash_tensor(d->x, hash);
+  if (d->y) hash = hash_tensor(d->y, hash);
+  if (d->order) hash = XXH3_64bits_withSeed(d->order, (size_t)d->count * sizeof *d->order, hash);
+  return XXH3_64bits_withSeed(about, sizeof about, hash);
+}
+
+/* All that makes a fit what it is, but for the model. */
 static uint64_t hash_options(const fit *f) {
   const mcl_fit_options *o = &f->options;
   char text[1024];
   int length =
       snprintf(text, sizeof text,
-               "%lld %lld %lld %lld %s %s %s %a %a %a %a %a %a %a %d %s %a %a %a %a %d %a %a %a %llu %d %a %d %d",
+               "%lld %lld %lld %lld %s %s %s %a %a %a %a %a %a %a %d %s %a %a %a %a %d %a %a %a %llu %d %a %d %d %llx",
                (long long)o->train->count, o->validation ? (long long)o->validation->count : 0, (long long)o->epochs,
                (long long)o->batch, f->task.loss ? f->task.loss->name : "own", o->optimiser.name,
                o->schedule.name ? o->schedule.name : "", o->label_smoothing, o->optimiser.rate, o->optimiser.momentum,
@@ -254,8 +326,9 @@ static uint64_t hash_options(const fit *f) {
                2 * o->optimiser.nesterov + o->optimiser.no_momentum, mcl_matmul_kernel_name(), o->schedule.step_factor,
                o->schedule.step_epochs, o->schedule.final_factor, o->schedule.warmup, o->augment.shift, o->augment.flip,
                o->augment.rotate, o->augment.scale, (unsigned long long)o->seed, o->keep_best, o->clip_norm,
-               o->penalty != NULL, o->custom_loss != NULL);
-  return XXH3_64bits(text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+               o->penalty != NULL, o->custom_loss != NULL, (unsigned long long)o->callbacks);
+  uint64_t hash = XXH3_64bits(text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+  return hash_data(o->validation, hash_data(o->train, hash));
 }
 
 static mcl_status take_buffers(fit *f) {
@@ -282,7 +355,25 @@ static mcl_status find_checkpoint(fit *f) {
   return mcl_fit_store(&f->state);
 }
 
+/* Held-out data know better than the loss of training, which falls though a net is being ruined for anything else. What
+ * chance explains, two standard deviations of the accuracy, is not told. */
+static void tell_if_worse(const fit *f) {
+  const mcl_fit_place *p = &f->place;
+  bool is_best = f->state.best && p->best_epoch > 0;
+  double loss = is_best ? p->best_loss : p->report.validation_loss;
+  double accuracy = is_best ? p->best_accuracy : p->report.validation_accuracy, from = p->first_accuracy;
+  if (!f->options.validation || p->epochs_done == 0) return;
+  if (f->task.has_labels && from - accuracy > 2 * sqrt(from * (1 - from) / (double)f->options.validation->count))
+    mcl_log(f->ctx, MCL_LOG_WARNING, "fit: on held-out data the accuracy fell from %.4f to %.4f; lower the rate (%g)%s",
+            from, accuracy, f->options.optimiser.rate, is_best ? "" : ", or keep_best");
+  if (!f->task.has_labels && !(loss <= 1.01 * p->first_loss))
+    mcl_log(f->ctx, MCL_LOG_WARNING, "fit: on held-out data the loss rose from %.4g to %.4g; lower the rate (%g)%s",
+            p->first_loss, loss, f->options.optimiser.rate, is_best ? "" : ", or keep_best");
+}
+
 static mcl_status run(fit *f) {
+  if (f->place.epochs_done == 0 && f->options.epochs > 0)
+    MCL_TRY(validate_into(f, &f->place.first_loss, &f->place.first_accuracy));
   while (f->place.epochs_done < f->options.epochs && !f->place.is_stopped) {
     MCL_TRY(run_epoch(f));
     MCL_TRY(finish_epoch(f));
@@ -291,6 +382,7 @@ static mcl_status run(fit *f) {
     MCL_TRY(mcl_fit_copy_in(&f->state, f->state.best));
     MCL_TRY(mcl_fit_store(&f->state));
   }
+  tell_if_worse(f);
   if (f->checkpoint) unlink(f->checkpoint); /* a fit that is done needs none; one that is left behind does no harm */
   return MCL_OK;
 }

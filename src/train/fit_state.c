@@ -45,7 +45,8 @@ static mcl_status collect_weights(mcl_fit_state *s) {
     } else if (model->weights[w].is_state && mcl_training_session_weight(s->session, w)) {
       int64_t numbers;
       MCL_TRY(mcl_shape_count(s->ctx, model->weights[w].shape, &numbers));
-      s->statistics[s->statistics_count++] = (mcl_fit_statistics){mcl_training_session_weight(s->session, w), numbers};
+      s->statistics[s->statistics_count++] =
+          (mcl_fit_statistics){w, mcl_training_session_weight(s->session, w), numbers};
       s->saved_total += numbers;
     }
   }
@@ -168,6 +169,29 @@ static mcl_status step_of_piece(void *arg, int64_t chunk, int worker) {
 mcl_status mcl_fit_step(mcl_fit_state *s, const mcl_update *update) {
   step_work work = {s, update};
   return mcl_parallel(s->ctx, s->piece_count, step_of_piece, &work);
+}
+
+/* ---- Looking ---- */
+
+static bool holds_bad(const float *values, int64_t count, double *value) {
+  for (int64_t i = 0; i < count; i++)
+    if (!isfinite(values[i])) return *value = (double)values[i], true;
+  return false;
+}
+
+const char *mcl_fit_not_finite(const mcl_fit_state *s, double *value) {
+  for (int i = 0; i < s->weight_count; i++) {
+    const mcl_fit_weight *w = &s->weights[i];
+    mcl_parameter *list;
+    int count = mcl_trained_parameters(w->trained, &list);
+    bool is_bad = holds_bad(w->dense, w->values_of->count, value); /* a product of finite parts may not be */
+    for (int k = 0; k < count && !is_bad; k++) is_bad = holds_bad(list[k].values, list[k].count, value);
+    if (is_bad) return s->model->weights[w->weight].name;
+  }
+  for (int i = 0; i < s->statistics_count; i++)
+    if (holds_bad(s->statistics[i].values, s->statistics[i].count, value))
+      return s->model->weights[s->statistics[i].weight].name;
+  return NULL;
 }
 
 /* ---- Saving and restoring ---- */

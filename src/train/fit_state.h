@@ -14,6 +14,7 @@ typedef struct mcl_fit_weight {
 
 /* A run of statistics that forward updates. */
 typedef struct mcl_fit_statistics {
+  int weight; /* of the model */
   float *values;
   int64_t count;
 } mcl_fit_statistics;
@@ -28,6 +29,7 @@ typedef struct mcl_fit_piece {
 typedef struct mcl_fit_place {
   int64_t epochs_done, step, best_epoch; /* best_epoch 0: none yet */
   double best_accuracy, best_loss;
+  double first_accuracy, first_loss; /* on the validation data, before the first epoch */
   mcl_epoch_report report;
   bool is_stopped; /* epoch_end asked for it */
 } mcl_fit_place;
@@ -59,6 +61,9 @@ mcl_status mcl_fit_push(mcl_fit_state *state); /* parameters → dense weights *
 /* ‖gradient‖₂ of all parameters: sums in double precision, a piece each, in order. */
 mcl_status mcl_fit_gradient_norm(mcl_fit_state *state, double *out);
 mcl_status mcl_fit_step(mcl_fit_state *state, const mcl_update *update);
+
+/* The name of the first weight that is not finite: its parameters, its values, or a statistic; NULL: all are. */
+const char *mcl_fit_not_finite(const mcl_fit_state *state, double *value);
 
 void mcl_fit_copy_out(const mcl_fit_state *state, float *to);        /* [saved_total] */
 mcl_status mcl_fit_copy_in(mcl_fit_state *state, const float *from); /* and decodes */

@@ -67,13 +67,13 @@ mcl_status mcl_optimiser_choose(mcl_context *ctx, const mcl_optimiser_options *o
   if (!found)
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "optimiser: \"%s\" is unknown; there are sgd, adam and adamw", o.name);
   if (found->slots == 1 && o.no_momentum) found = &without_momentum;
-  if (o.rate == 0) o.rate = found->rate;
+  if (o.rate == 0 && !o.no_rate) o.rate = found->rate;
   if (o.momentum == 0) o.momentum = found->momentum;
   if (o.beta1 == 0) o.beta1 = 0.9;
   if (o.beta2 == 0) o.beta2 = 0.999;
   if (o.epsilon == 0) o.epsilon = 1e-8;
-  if (!(o.rate > 0) || !isfinite(o.rate))
-    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "optimiser: rate %g must be positive", o.rate);
+  if (!(o.rate >= 0) || !isfinite(o.rate))
+    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "optimiser: rate %g must not be negative", o.rate);
   if (!is_fraction(o.momentum) || !is_fraction(o.beta1) || !is_fraction(o.beta2))
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "optimiser: momentum, beta1 and beta2 must be within 0 … 1, below 1");
   if (!(o.epsilon > 0) || !(o.weight_decay >= 0) || !isfinite(o.weight_decay))

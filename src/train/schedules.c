@@ -62,7 +62,7 @@ mcl_status mcl_schedule_rate(mcl_context *ctx, const mcl_schedule_options *optio
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT,
                     "schedule: \"%s\" is unknown; there are constant, step, cosine and one_cycle", name);
   if (!(options->warmup >= 0 && options->warmup < 1))
-    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "schedule: warmup %g must be a fraction of the steps, 0 … 1",
+    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "schedule: warmup %g must be a fraction of the steps, from 0 to below 1",
                     options->warmup);
   if (!(options->final_factor >= 0) || !(options->step_factor >= 0) || !(options->step_epochs >= 0))
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT,

@@ -51,6 +51,7 @@ typedef struct mcl_optimiser_options {
   const char *name;      /* "sgd", "adam", "adamw" */
   double rate, momentum; /* presets by name where 0: sgd 0.01 and 0.9 (0.1 without momentum); adam 1e-3 */
   bool nesterov, no_momentum;
+  bool no_rate; /* a rate of 0: running statistics move, and nothing else */
   double beta1, beta2, epsilon, weight_decay;
 } mcl_optimiser_options;
 
@@ -93,13 +94,16 @@ typedef struct mcl_fit_options {
                         double *value);
   mcl_status (*epoch_end)(void *user, const mcl_epoch_report *report, bool *stop);
   void *user;
+  uint64_t callbacks;     /* tells what the callbacks do from what others would, for checkpoints; 0: cannot be told */
   const char *checkpoint; /* path stem: STEM.fit holds the state after each epoch, to go on from after a kill; the same
                              bits come out as if nothing had happened. Gone after a fit that ends. NULL: none */
 } mcl_fit_options;
 
 /* Trains the weights of model under their representations. Cancelled, or after another failure: the weights of the last
- * whole epoch are kept and the checkpoint stays. NaN in the loss: MCL_ERROR_NUMERIC names the epoch and step. A
- * checkpoint of another fit (model, data or options differ) is logged and begun anew. */
+ * whole epoch are kept and the checkpoint stays. A loss, a penalty, a gradient of either of the user's, or after an epoch a
+ * weight, that is not finite: MCL_ERROR_NUMERIC names it, the epoch and the rate. A checkpoint of another fit (model, any
+ * row of the data, or options differ) is logged and begun anew. A fit that ends worse on `validation` than it began is
+ * logged as a warning. */
 mcl_status mcl_fit(mcl_model *model, const mcl_fit_options *options, mcl_epoch_report *last);
 
 typedef struct mcl_evaluation {

@@ -179,6 +179,108 @@ static void a_penalty_adds_its_value_and_gradient(void **state) {
   mcl_dataset_release(data);
 }
 
+/* ---- Numbers that end a fit ---- */
+
+static mcl_status infinite_gradient(void *user, mcl_tensor *output, mcl_tensor *target, mcl_tensor *gradient,
+                                    double *value) {
+  (void)user, (void)output, (void)target;
+  *value = 1;
+  for (int64_t i = 0; i < gradient->count; i++) mcl_tensor_f32(gradient)[i] = INFINITY;
+  return MCL_OK;
+}
+
+static mcl_status no_number(void *user, mcl_model *model, int weight, mcl_tensor *values, mcl_tensor *gradient,
+                            double *value) {
+  (void)user, (void)values, (void)gradient;
+  if (!strcmp(model->weights[weight].name, "b.weight")) *value += NAN;
+  return MCL_OK;
+}
+
+/* The fit ends so, and leaves the weights as they were. */
+static void assert_ends(mcl_model *model, const mcl_fit_options *options, const char *text) {
+  float before[HARD_WEIGHTS], after[HARD_WEIGHTS];
+  copy_weights(model, before);
+  assert_fails(model->ctx, MCL_ERROR_NUMERIC, text, mcl_fit(model, options, NULL));
+  copy_weights(model, after);
+  assert_memory_equal(before, after, sizeof before);
+}
+
+static void whatever_the_rate_a_fit_leaves_finite_weights(void **state) {
+  mcl_dataset *train = blobs(*state, 64, 1);
+  const double rates[] = {1e6, 1e20, 1e30, 1e38};
+  int ended = 0;
+  for (under kind = UNDER_DENSE; kind < UNDER_COUNT; kind++)
+    for (int i = 0; i < 4; i++) {
+      float after[HARD_WEIGHTS];
+      mcl_model *model = network(*state, 64, 16, 3, false);
+      represent(model, kind);
+      mcl_fit_options options = {.train = train, .batch = 64, .epochs = 3, .optimiser = {.rate = rates[i]}};
+      mcl_status status = mcl_fit(model, &options, NULL);
+      if (status) assert_true(strstr(mcl_context_message(*state), "lower the rate (1e+"));
+      ended += status == MCL_ERROR_NUMERIC;
+      assert_true(status == MCL_OK || status == MCL_ERROR_NUMERIC);
+      copy_weights(model, after);
+      for (int k = 0; k < HARD_WEIGHTS; k++) assert_true(isfinite(after[k]));
+      mcl_model_free(model);
+    }
+  assert_true(ended > 0); /* by a product of finite factors, say */
+  mcl_dataset_release(train);
+}
+
+static void a_function_of_the_users_is_blamed_for_its_own_numbers(void **state) {
+  mcl_model *model = network(*state, 64, 16, 3, false);
+  mcl_dataset *train = blobs(*state, 64, 1);
+  mcl_fit_options options = {.train = train, .custom_loss = infinite_gradient};
+  assert_ends(model, &options, "the gradient of the loss is inf at epoch 1, step 1; mend the function");
+  options = (mcl_fit_options){.train = train, .penalty = no_number};
+  assert_ends(model, &options, "the penalty of \"b.weight\" is nan at epoch 1, step 1; mend the function");
+  mcl_model_free(model);
+  mcl_dataset_release(train);
+}
+
+static void a_rate_of_nothing_moves_nothing(void **state) {
+  mcl_model *model = network(*state, 64, 16, 3, false);
+  mcl_dataset *train = blobs(*state, 64, 1);
+  float before[HARD_WEIGHTS], after[HARD_WEIGHTS];
+  copy_weights(model, before);
+  mcl_fit_options options = {.train = train, .optimiser = {.no_rate = true}};
+  assert_ok(*state, mcl_fit(model, &options, NULL));
+  copy_weights(model, after);
+  assert_memory_equal(before, after, sizeof before);
+  mcl_model_free(model);
+  mcl_dataset_release(train);
+}
+
+/* ---- Held-out data ---- */
+
+static char told[512];
+static void keep_warning(void *user, mcl_log_level level, const char *message) {
+  (void)user;
+  if (level == MCL_LOG_WARNING) snprintf(told, sizeof told, "%s", message);
+}
+
+static void a_fit_that_ends_worse_than_it_began_says_so(void **state) {
+  (void)state;
+  mcl_context *ctx;
+  mcl_options settings = {.threads = 1, .log = keep_warning};
+  assert_int_equal(mcl_context_new(&settings, &ctx), MCL_OK);
+  mcl_model *model = network(ctx, 64, 16, 3, false);
+  mcl_dataset *train = blobs(ctx, 300, 1), *validation = blobs(ctx, 130, 2);
+  mcl_fit_options options = {
+      .train = train, .validation = validation, .epochs = 5, .batch = 32, .optimiser = {.rate = 0.05}};
+  *told = 0;
+  assert_ok(ctx, mcl_fit(model, &options, NULL));
+  assert_string_equal(told, "");
+  for (int64_t i = 0; i < train->count; i++) ((int64_t *)train->y->data)[i] = (((int64_t *)train->y->data)[i] + 1) % 3;
+  assert_ok(ctx, mcl_fit(model, &options, NULL)); /* learns what is wrong */
+  assert_non_null(strstr(told, "on held-out data the accuracy fell from"));
+  assert_non_null(strstr(told, "lower the rate (0.05)"));
+  mcl_model_free(model);
+  mcl_dataset_release(train);
+  mcl_dataset_release(validation);
+  mcl_context_free(ctx);
+}
+
 /* ---- Representations ---- */
 
 static void training_stays_within_the_representation(void **state) {
@@ -242,6 +344,10 @@ static void what_does_not_fit_together_is_refused(void **state) {
   assert_fails(*state, MCL_ERROR_ARGUMENT, "hinge", mcl_fit(model, &options, NULL));
   options = (mcl_fit_options){.train = data, .keep_best = true};
   assert_fails(*state, MCL_ERROR_ARGUMENT, "validation", mcl_fit(model, &options, NULL));
+  options = (mcl_fit_options){.train = data, .label_smoothing = 1};
+  assert_fails(*state, MCL_ERROR_ARGUMENT, "from 0 to below 1", mcl_fit(model, &options, NULL));
+  options = (mcl_fit_options){.train = data, .schedule = {.name = "one_cycle", .warmup = 1}};
+  assert_fails(*state, MCL_ERROR_ARGUMENT, "from 0 to below 1", mcl_fit(model, &options, NULL));
   mcl_model_free(model);
   mcl_dataset_release(data);
   mcl_dataset_release(other);
@@ -253,6 +359,10 @@ int main(void) {
       context_test(a_network_learns_and_evaluation_agrees_with_validation),
       context_test(a_loss_of_the_users_is_asked_every_batch),
       context_test(a_penalty_adds_its_value_and_gradient),
+      context_test(whatever_the_rate_a_fit_leaves_finite_weights),
+      context_test(a_function_of_the_users_is_blamed_for_its_own_numbers),
+      context_test(a_rate_of_nothing_moves_nothing),
+      cmocka_unit_test(a_fit_that_ends_worse_than_it_began_says_so),
       context_test(training_stays_within_the_representation),
       context_test(a_weight_that_others_hold_is_not_changed_under_them),
       context_test(what_does_not_fit_together_is_refused),

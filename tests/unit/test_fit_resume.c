@@ -129,6 +129,55 @@ static void a_checkpoint_of_another_fit_is_left_and_a_damaged_one_refused(void *
   unlink(stem);
 }
 
+/* Stopped after an epoch under one set of options, how many epochs a fit under the others runs: 1 where it goes on. */
+static int epochs_after(mcl_context *ctx, const char *stem, const mcl_fit_options *first, const mcl_fit_options *then) {
+  interruption stop = {.stop_after = 1, .cancel = ctx}, seen = {0};
+  mcl_fit_options a = *first, b = *then;
+  a.epochs = b.epochs = 2;
+  a.checkpoint = b.checkpoint = stem;
+  a.epoch_end = b.epoch_end = interrupting;
+  a.user = &stop;
+  b.user = &seen;
+  mcl_model *model = network(ctx, 64, 4, 3, false);
+  assert_fails(ctx, MCL_ERROR_CANCELLED, "", mcl_fit(model, &a, NULL));
+  mcl_context_resume(ctx);
+  mcl_model_free(model);
+  model = network(ctx, 64, 4, 3, false);
+  assert_ok(ctx, mcl_fit(model, &b, NULL));
+  mcl_model_free(model);
+  return seen.epochs_seen;
+}
+
+static void a_checkpoint_is_of_these_data_and_these_functions_alone(void **state) {
+  char stem[] = "/tmp/mcl_test_fit_XXXXXX";
+  int handle = mkstemp(stem);
+  assert_true(handle >= 0);
+  close(handle);
+  mcl_dataset *train = blobs(*state, 100, 1), *other = blobs(*state, 100, 1), *part, *held = blobs(*state, 40, 2);
+  mcl_fit_options options = {.train = train}, then = options;
+  then.train = other; /* equal row by row */
+  assert_int_equal(epochs_after(*state, stem, &options, &then), 1);
+  ((int64_t *)other->y->data)[50] = (((int64_t *)other->y->data)[50] + 1) % 3;
+  assert_int_equal(epochs_after(*state, stem, &options, &then), 2);
+  ((int64_t *)other->y->data)[50] = ((int64_t *)train->y->data)[50];
+  ((uint8_t *)other->x->data)[99] ^= 1;
+  assert_int_equal(epochs_after(*state, stem, &options, &then), 2);
+  assert_ok(*state, mcl_dataset_part(train, 1, 0, 100, &part));
+  then.train = part; /* the same rows in another order */
+  assert_int_equal(epochs_after(*state, stem, &options, &then), 2);
+  then = options;
+  then.validation = held;
+  assert_int_equal(epochs_after(*state, stem, &options, &then), 2);
+  then = options;
+  then.callbacks = 7;
+  assert_int_equal(epochs_after(*state, stem, &options, &then), 2);
+  mcl_dataset_release(train);
+  mcl_dataset_release(other);
+  mcl_dataset_release(part);
+  mcl_dataset_release(held);
+  unlink(stem);
+}
+
 /* ---- Stopping ---- */
 
 static int asked;
@@ -216,6 +265,7 @@ int main(void) {
       context_test(threads_do_not_change_a_bit),
       context_test(a_resumed_fit_gives_the_bits_of_one_that_was_not_stopped),
       context_test(a_checkpoint_of_another_fit_is_left_and_a_damaged_one_refused),
+      context_test(a_checkpoint_is_of_these_data_and_these_functions_alone),
       context_test(a_cancelled_fit_keeps_the_last_whole_epoch),
       context_test(a_host_that_wants_to_stop_is_heard_within_a_fit),
       context_test(epoch_end_can_stop_early),
