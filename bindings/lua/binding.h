@@ -25,19 +25,26 @@ typedef struct mcl_lua {
   lua_State *main;              /* for references */
   lua_State *L;                 /* the coroutine whose call into C is under way: callbacks run there */
   int error;                    /* reference to the Lua error that a callback raised, or LUA_NOREF */
-  bool stopped_by_error;        /* cancel was set to carry that error out */
+  bool stopped_by_error;        /* the work was ended to carry that error out */
   int log, progress, cancelled; /* references to Lua functions, or LUA_NOREF */
   mcl_options wishes;           /* for a context that is yet to be made */
-  bool limited;                 /* instructions_left counts */
+  size_t heavy_bytes;           /* collect garbage when the context holds more */
+  uint64_t random_calls;        /* streams of random tensors made without a seed */
+  /* limits.c */
+  bool limited, spent; /* instructions_left counts; it is used up */
   int64_t instructions_left, instructions_used;
-  int hook_period;
-  size_t memory_used, memory_limit; /* of Lua, in a sandbox */
-  size_t heavy_bytes;               /* collect garbage when the context holds more */
-  uint64_t random_calls;            /* streams of random tensors made without a seed */
+  bool guarded;               /* what catches errors is guard.c's: a stop passes through it */
+  bool graced;                /* elsewhere: whoever caught a stop has had time to resume */
+  bool stopping;              /* a stop was raised, and nothing has run since */
+  bool killed;                /* a stop has ended coroutines in the midst: theirs are not closed */
+  lua_State *running;         /* the coroutine that runs, as far as guard.c knows */
+  int heavy_class;            /* log2 of the largest block over LIGHT_BLOCK */
+  struct mcl_lua **allocator; /* where the allocator of a sandbox finds this record */
 } mcl_lua;
 
 mcl_lua *mcl_lua_record(lua_State *L); /* NULL: the module is not in this state */
-mcl_lua *mcl_lua_of(lua_State *L);     /* the record, its context made; an error where that fails */
+mcl_lua *mcl_lua_of(lua_State *L);     /* the record, its context made; an error where that fails, or after a stop */
+mcl_lua *mcl_lua_of_stopped(lua_State *L); /* the same after a stop too: for what asks about it, or ends it */
 mcl_context *mcl_lua_ctx(lua_State *L);
 /* Creates the record; ctx NULL: one of its own, later. */
 mcl_lua *mcl_lua_record_new(lua_State *L, mcl_context *ctx);

@@ -6,6 +6,7 @@
 #include "artifact/artifact.h"
 #include "formats/formats.h"
 #include "lua/binding.h"
+#include "lua/limits.h"
 #include "train/train.h"
 
 typedef struct recipe_call {
@@ -99,10 +100,13 @@ static mcl_status run_in(mcl_context *ctx, lua_State *L, mcl_recipe_run *run, mc
   hooks before = {hook_of(L), hook_of(lua->main)};
   int64_t used = lua->instructions_used;
   recipe_call call = {lua, run, model};
+  lua_State *running = lua->running;
+  lua->running = L;
   mcl_lua_watch(L);
   lua_pushcfunction(L, run_protected);
   lua_pushlightuserdata(L, &call);
   int lua_status = lua_pcall(L, 1, 0, 0);
+  lua->running = running;
   run->instructions = lua->instructions_used - used;
   if (!lua->sandboxed) {
     set_hook(lua->main, before.main);

@@ -248,7 +248,9 @@ static int decode(lua_State *L) {
 void mcl_lua_open_json(lua_State *L) {
   static const luaL_Reg functions[] = {
       {"json_encode", encode}, {"json_decode", decode}, {"json_array", mark_array}, {NULL, NULL}};
-  lua_newtable(L);
+  lua_createtable(L, 0, 1);
+  lua_pushliteral(L, "mcl"); /* what getmetatable gives: no finaliser is put into the mark */
+  lua_setfield(L, -2, "__metatable");
   lua_rawsetp(L, LUA_REGISTRYINDEX, &array_key);
   luaL_setfuncs(L, functions, 0);
 }

@@ -4,13 +4,13 @@
  * and the C code is given a failing status; when that status comes back to the binding, mcl_lua_check raises the value
  * that was kept, so that the recipe sees its own error, and no C frame is jumped over. */
 #include "lua/binding.h"
+#include "lua/limits.h"
 
 #include <math.h>
 #include <mcl/mcl.h>
 #include <stdarg.h>
 #include <string.h>
 
-#define HOOK_PERIOD 4000 /* instructions between two looks at cancel: some 50 µs */
 #define HEAVY_LEAST ((size_t)64 << 20)
 
 static const char record_key; /* its address names the record in the registry */
@@ -33,10 +33,10 @@ static lua_State *callback_stack(mcl_lua *lua, int function) {
   return lua->L;
 }
 
-/* For callbacks that have no status of their own: a cancel carries their error out. */
+/* For callbacks that have no status of their own: the work is ended as by a cancel, which carries their error out. */
 static void stop_by_error(mcl_lua *lua) {
   lua->stopped_by_error = true;
-  mcl_context_cancel(lua->ctx);
+  mcl_cancel_work(lua->ctx, true);
 }
 
 static void on_log(void *user, mcl_log_level level, const char *line) {
@@ -79,7 +79,8 @@ mcl_status mcl_lua_call(mcl_lua *lua, lua_State *L, int arguments, int results) 
   lua->L = outer;
   if (status == LUA_OK) return MCL_OK;
   const char *text = lua_tostring(L, -1);
-  mcl_status failed = mcl_fail(lua->ctx, MCL_ERROR_ARGUMENT, "%s", text ? text : "a Lua function raised an error");
+  mcl_status kind = mcl_lua_is_stopped(lua) ? MCL_ERROR_CANCELLED : MCL_ERROR_ARGUMENT;
+  mcl_status failed = mcl_fail(lua->ctx, kind, "%s", text ? text : "a Lua function raised an error");
   if (lua->error == LUA_NOREF) {
     lua->error = luaL_ref(L, LUA_REGISTRYINDEX);
   } else {
@@ -92,6 +93,7 @@ mcl_status mcl_lua_call(mcl_lua *lua, lua_State *L, int arguments, int results) 
 
 static int record_gc(lua_State *L) {
   mcl_lua *lua = lua_touserdata(L, 1);
+  if (lua->allocator) *lua->allocator = NULL;
   if (lua->owns_context) mcl_context_free(lua->ctx);
   lua->ctx = NULL;
   return 0;
@@ -106,15 +108,15 @@ mcl_lua *mcl_lua_record_new(lua_State *L, mcl_context *ctx) {
   lua->files = true;
   lua->error = lua->log = lua->progress = lua->cancelled = LUA_NOREF;
   lua->wishes = (mcl_options){.user = lua, .log = on_log, .progress = on_progress, .cancelled = on_cancelled};
-  lua->hook_period = HOOK_PERIOD;
   lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
-  lua->main = lua_tothread(L, -1);
+  lua->main = lua->running = lua_tothread(L, -1);
   lua_pop(L, 1);
   lua_createtable(L, 0, 1);
   lua_pushcfunction(L, record_gc);
   lua_setfield(L, -2, "__gc");
   lua_setmetatable(L, -2);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &record_key);
+  mcl_lua_keep_stop_texts(L);
   return lua;
 }
 
@@ -126,12 +128,18 @@ static mcl_status make_context(mcl_lua *lua) {
   return status;
 }
 
-mcl_lua *mcl_lua_of(lua_State *L) {
+mcl_lua *mcl_lua_of_stopped(lua_State *L) {
   mcl_lua *lua = mcl_lua_record(L);
   if (!lua) luaL_error(L, "mcl is not in this Lua state, or the state is closing");
   mcl_status status = make_context(lua);
   if (status) luaL_error(L, "mcl: no context could be made (%s)", mcl_status_name(status));
   lua->L = L;
+  return lua;
+}
+
+mcl_lua *mcl_lua_of(lua_State *L) {
+  mcl_lua *lua = mcl_lua_of_stopped(L);
+  if (mcl_lua_is_stopped(lua)) mcl_lua_stop(L);
   return lua;
 }
 
@@ -188,12 +196,11 @@ int mcl_lua_fail(lua_State *L, const char *format, ...) {
   return lua_error(L);
 }
 
-static void count_hook(lua_State *L, lua_Debug *event);
-
 void mcl_lua_check(lua_State *L, mcl_status status) {
   mcl_lua *lua = mcl_lua_record(L);
-  if (lua->stopped_by_error) mcl_context_resume(lua->ctx);
+  if (lua->stopped_by_error) mcl_cancel_work(lua->ctx, false);
   lua->stopped_by_error = false;
+  if (status && mcl_lua_is_stopped(lua)) mcl_lua_arm_stop(lua, L);
   if (lua->error != LUA_NOREF) {
     int error = lua->error;
     lua->error = LUA_NOREF;
@@ -202,58 +209,10 @@ void mcl_lua_check(lua_State *L, mcl_status status) {
     lua_error(L);
   }
   if (!status) return;
-  /* The handler of a cancel has a whole period before it is stopped itself: time to call resume. */
-  if (status == MCL_ERROR_CANCELLED && lua_gethook(L) == count_hook)
-    lua_sethook(L, count_hook, LUA_MASKCOUNT, lua->hook_period);
   const char *message = mcl_context_message(lua->ctx);
   mcl_lua_fail(L, "%s", *message ? message : mcl_status_name(status));
 }
 
 int mcl_lua_bad(lua_State *L, int arg, const char *wanted) {
   return mcl_lua_fail(L, "argument %d: %s is wanted, got %s", arg, wanted, mcl_lua_type_name(L, arg));
-}
-
-/* ---- Cancel in pure Lua code ---- */
-
-static void set_period(mcl_lua *lua, lua_State *L, int period) {
-  lua->hook_period = period;
-  lua_sethook(L, count_hook, LUA_MASKCOUNT, period);
-  if (L != lua->main) lua_sethook(lua->main, count_hook, LUA_MASKCOUNT, period);
-}
-
-/* Code may catch the error that this raises and go on: `while true do pcall(f) end`. So each error halves the time to
- * the next, down to a single instruction, where no loop gets anywhere; the first leave enough for a handler that calls
- * resume. */
-static void count_hook(lua_State *L, lua_Debug *event) {
-  (void)event;
-  mcl_lua *lua = mcl_lua_record(L);
-  if (!lua || !lua->ctx) return;
-  lua->instructions_used += lua->hook_period;
-  if (lua->limited && (lua->instructions_left -= lua->hook_period) <= 0) {
-    set_period(lua, L, 1);
-    mcl_lua_fail(L, "the limit of Lua instructions is used up");
-  }
-  lua_State *outer = lua->L;
-  lua->L = L;
-  mcl_status status = mcl_check_cancel(lua->ctx);
-  if (status) {
-    set_period(lua, L, lua->hook_period > 1 ? lua->hook_period / 2 : 1);
-    mcl_lua_check(L, status);
-  }
-  int wanted = lua->limited && lua->instructions_left < HOOK_PERIOD ? (int)lua->instructions_left : HOOK_PERIOD;
-  if (lua->hook_period != wanted) set_period(lua, L, wanted);
-  lua->L = outer;
-}
-
-void mcl_lua_worked(lua_State *L, int64_t *work, int64_t steps) {
-  *work += steps;
-  if (*work < MCL_ASK_STEPS) return;
-  *work = 0;
-  mcl_lua *lua = mcl_lua_record(L);
-  if (lua && lua->ctx) mcl_lua_check(L, mcl_check_cancel(lua->ctx));
-}
-
-void mcl_lua_watch(lua_State *L) {
-  mcl_lua *lua = mcl_lua_record(L);
-  lua_sethook(L, count_hook, LUA_MASKCOUNT, lua ? lua->hook_period : HOOK_PERIOD);
 }

@@ -40,7 +40,7 @@ static int context(lua_State *L) {
   keep_function(L, "log", &lua->log);
   keep_function(L, "progress", &lua->progress);
   keep_function(L, "cancelled", &lua->cancelled);
-  mcl_context_set_seed(mcl_lua_ctx(L), lua->wishes.seed);
+  mcl_context_set_seed(mcl_lua_of_stopped(L)->ctx, lua->wishes.seed);
   return 0;
 }
 
@@ -62,24 +62,24 @@ static int seed(lua_State *L) {
 
 /* In a sandbox the flag is the host's: code there could otherwise outlive a cancel, or stop others. */
 static void need_own_cancel(lua_State *L) {
-  if (mcl_lua_of(L)->sandboxed) mcl_lua_fail(L, "cancel and resume are out of reach in this sandbox");
+  if (mcl_lua_of_stopped(L)->sandboxed) mcl_lua_fail(L, "cancel and resume are out of reach in this sandbox");
 }
 
 static int cancel(lua_State *L) {
   need_own_cancel(L);
-  mcl_context_cancel(mcl_lua_ctx(L));
+  mcl_context_cancel(mcl_lua_of_stopped(L)->ctx);
   return 0;
 }
 
 static int resume(lua_State *L) {
   need_own_cancel(L);
-  mcl_context_resume(mcl_lua_ctx(L));
+  mcl_context_resume(mcl_lua_of_stopped(L)->ctx);
   return 0;
 }
 
 /* Is a cancel asked for? Raises nothing. */
 static int is_cancelled(lua_State *L) {
-  mcl_lua *lua = mcl_lua_of(L);
+  mcl_lua *lua = mcl_lua_of_stopped(L);
   bool yes = mcl_check_cancel(lua->ctx) != MCL_OK;
   if (lua->error != LUA_NOREF) mcl_lua_check(L, MCL_OK);
   lua_pushboolean(L, yes);

@@ -62,21 +62,40 @@ mcl_status mcl_lua_register(struct lua_State *L, mcl_context *ctx);
 mcl_status mcl_lua_context(struct lua_State *L, mcl_context **out);
 
 /* Lets a cancel stop pure Lua code in this state too: a count hook that asks every few thousand instructions.
- * mcl_run_recipe does so for its own duration. Replaces a count hook that is there. */
+ * mcl_run_recipe does so for its own duration. Replaces a count hook that is there.
+ *
+ * The standard library of such a state is the host's, and so is what it lets through. Code that catches the error of a
+ * cancel has a few thousand instructions, time to call mcl.core's resume; after them every instruction raises, until the
+ * context is resumed. What is not stopped there: a handler given to xpcall, a __close handler or a finaliser that loops;
+ * coroutines that each run fewer than a few thousand instructions; a call into Lua's C library that takes long.
+ * mcl_lua_guard mends all but finalisers. */
 void mcl_lua_watch(struct lua_State *L);
+
+/* Makes a cancel final in a state that has the module: replaces pcall, xpcall, load, coroutine.resume, wrap and close, and
+ * what loops in C in table and string, by functions that do the same and that a cancel ends. The error of a cancel is
+ * then not given to the code that catches errors, but raised again until it is out of Lua: in the host's lua_pcall.
+ * Nothing runs in the state until mcl_context_resume. Pure Lua code needs mcl_lua_watch beside this. */
+mcl_status mcl_lua_guard(struct lua_State *L);
 
 /* ---- Advanced: sandboxed states --------------------------------------------------------------------------- */
 
 /* Zero: no limit, and no files. */
 typedef struct mcl_lua_limits {
-  size_t memory_bytes;   /* of Lua's own memory; tensors count against the context's memory_limit */
-  uint64_t instructions; /* of Lua's virtual machine, over the state's whole life */
-  bool files;            /* mcl's functions may read and write files; io and os stay away even then */
+  size_t
+      memory_bytes; /* of Lua's own memory; beside that it counts, as tensors do, against the context's memory_limit */
+  uint64_t
+      instructions; /* of Lua's virtual machine, over the state's whole life; C functions charge for what they loop */
+  bool files;       /* mcl's functions may read and write files; io and os stay away even then */
 } mcl_lua_limits;
 
 /* A fresh state for code that is not trusted: base functions, string, table, math, utf8, coroutine and mcl; no io, no
  * os beyond time and clock, no debug, no bytecode, no finalisers, no other modules. limits may be NULL. To be closed by
- * lua_close, before ctx is freed. A single call into Lua's string library is not interrupted. */
+ * lua_close, before ctx is freed.
+ *
+ * It is guarded and watched: within 100 ms of a cancel everything has returned to the host's lua_pcall, and after the last
+ * instruction nothing runs again, whatever the code catches. A string, and a new table of named fields, takes 32 MiB at
+ * most, a text for load 256 KiB. What is not cut: a full pass of Lua's collector, some 2 ms a MiB of small objects, so
+ * a limit on memory is a limit on that too. */
 mcl_status mcl_lua_new_sandbox(mcl_context *ctx, const mcl_lua_limits *limits, struct lua_State **out);
 
 #ifdef __cplusplus

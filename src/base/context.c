@@ -134,6 +134,8 @@ mcl_status mcl_fail_where(mcl_context *ctx, mcl_status status, const char *forma
 void mcl_context_cancel(mcl_context *ctx) { atomic_store_explicit(&ctx->cancel, true, memory_order_relaxed); }
 void mcl_context_resume(mcl_context *ctx) { atomic_store_explicit(&ctx->cancel, false, memory_order_relaxed); }
 
+void mcl_cancel_work(mcl_context *ctx, bool on) { atomic_store_explicit(&ctx->ended, on, memory_order_relaxed); }
+
 void mcl_cancel_shield(mcl_context *ctx, bool on) { atomic_store(&ctx->shielded, on); }
 
 mcl_status mcl_check_cancel(mcl_context *ctx) {
@@ -146,7 +148,9 @@ mcl_status mcl_check_cancel(mcl_context *ctx) {
       if (ctx->options.cancelled(ctx->options.user)) mcl_context_cancel(ctx);
     }
   }
-  if (!atomic_load_explicit(&ctx->cancel, memory_order_relaxed)) return MCL_OK;
+  if (!atomic_load_explicit(&ctx->cancel, memory_order_relaxed) &&
+      !atomic_load_explicit(&ctx->ended, memory_order_relaxed))
+    return MCL_OK;
   return mcl_fail(ctx, MCL_ERROR_CANCELLED, "cancelled");
 }
 

@@ -33,6 +33,9 @@ mcl_status mcl_alloc_array(mcl_context *ctx, size_t count, size_t size, void *ou
 /* Grows or shrinks *memory (which may be NULL); on failure it is left as it was. */
 mcl_status mcl_realloc(mcl_context *ctx, size_t size, void *memory /* void ** */);
 void mcl_free(mcl_context *ctx, void *memory); /* NULL is fine */
+/* Memory that others allocate, counted as if it were ours: it grows or shrinks from `old` to `size` bytes. False, and
+ * nothing counted, where that passes the limit. */
+bool mcl_memory_count(mcl_context *ctx, size_t old, size_t size);
 mcl_status mcl_strdup(mcl_context *ctx, const char *text, char **out);
 
 /* MCL_ERROR_CANCELLED once cancel was asked for. Cheap: call it in every loop that may pass 10 ms. The host's
@@ -52,6 +55,8 @@ mcl_status mcl_zero(mcl_context *ctx, void *to, size_t size);
 /* qsort, but stable, the same everywhere, and asking; the order is undefined after a cancel. May need memory. */
 mcl_status mcl_sort(mcl_context *ctx, void *base, size_t count, size_t size,
                     int (*compare)(const void *a, const void *b));
+/* While on, the work under way ends as by a cancel; the host's own cancel is neither set nor taken back. */
+void mcl_cancel_work(mcl_context *ctx, bool on);
 /* While on, mcl_check_cancel succeeds: for putting things back after a cancel, in a few milliseconds. */
 void mcl_cancel_shield(mcl_context *ctx, bool on);
 

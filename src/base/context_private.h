@@ -15,7 +15,7 @@ typedef enum mcl_slot { MCL_SLOT_MATMUL, MCL_SLOT_ELEMENTWISE, MCL_SLOT_ENGINE, 
 struct mcl_context {
   mcl_options options;
   int threads;
-  atomic_bool cancel, shielded;
+  atomic_bool cancel, ended, shielded; /* ended: by mcl_cancel_work */
   void (*asked)(mcl_context *ctx); /* at every mcl_check_cancel, of any thread: for tests that count or cancel there */
   uint64_t next_ask_us;            /* when the host's cancelled callback is due again */
   uint64_t next_progress_us;

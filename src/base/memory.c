@@ -111,6 +111,17 @@ void mcl_free(mcl_context *ctx, void *memory) {
   ctx->options.release(ctx->options.user, (uint8_t *)memory - HEAD, size + HEAD);
 }
 
+bool mcl_memory_count(mcl_context *ctx, size_t old, size_t size) {
+  size_t held;
+  if (size <= old) {
+    atomic_fetch_sub_explicit(&ctx->memory, old - size, memory_order_relaxed);
+    return true;
+  }
+  if (!take(ctx, size - old, &held)) return false;
+  note_peak(ctx, held);
+  return true;
+}
+
 mcl_status mcl_strdup(mcl_context *ctx, const char *text, char **out) {
   size_t size = strlen(text) + 1;
   MCL_TRY(mcl_alloc(ctx, size, out));
