@@ -27,6 +27,23 @@ describe("a selector", function()
     assert.same({ "ip1" }, names(select_layers.matching(layers, "ip?")))
   end)
 
+  it("that names a layer is that name, whatever letters it has", function()
+    local odd = {}
+    for i, name in ipairs { "Block[0]", "Block0", "a*", "ab", "@conv", "a[", "100%d", "[!]", "^x$" } do
+      odd[i] = { name = name, weight_name = name .. ".weight", kind = "linear" }
+    end
+    for i, layer in ipairs(odd) do
+      assert.same({ layer.name }, names(select_layers.matching(odd, layer.name)))
+      assert.same({ layer.name }, names(select_layers.matching(odd, layer.weight_name)))
+      assert.equal("this", select_layers.assign(odd, { [layer.name] = "this" })[i])
+    end
+    assert.same({ "Block[0]", "Block0" }, names(select_layers.matching(odd, "Block*")))
+    assert.same({ "100%d" }, names(select_layers.matching(odd, "*[%]d")))
+    assert.same({ "^x$" }, names(select_layers.matching(odd, "[^]x?")))
+    assert.same({ "[!]" }, names(select_layers.matching(odd, "[[]*")))
+    assert.same({ "Block[0]", "[!]" }, names(select_layers.matching(odd, "*[]]")))
+  end)
+
   it("takes a dot or a dash as they are", function()
     assert.error_matches(function() select_layers.matching(layers, "conv.") end, "matches no layer")
   end)

@@ -41,25 +41,45 @@ typedef struct named_list {
 static int push_named(lua_State *L) {
   named_list *list = lua_touserdata(L, 1);
   lua_createtable(L, 0, list->count);
+  lua_createtable(L, list->count, 0);
   for (int i = 0; i < list->count; i++) {
+    lua_pushstring(L, list->items[i].name);
+    lua_rawseti(L, -2, i + 1);
+    if (!list->items[i].tensor) continue;
     mcl_tensor **box = mcl_lua_push_tensor(L);
     *box = mcl_tensor_retain(list->items[i].tensor);
-    lua_setfield(L, -2, list->items[i].name);
+    lua_setfield(L, -3, list->items[i].name);
   }
-  return 1;
+  return 2;
 }
 
-/* npz_load(path) -> {name = tensor, …} */
+/* The texts of the list at arg, ended by NULL, in a userdata that is pushed; NULL where there is none. */
+static const char **push_texts(lua_State *L, int arg, const char *what) {
+  if (lua_isnoneornil(L, arg)) return NULL;
+  if (!lua_istable(L, arg)) mcl_lua_bad(L, arg, "a list of names");
+  lua_Integer count = luaL_len(L, arg);
+  const char **texts = lua_newuserdatauv(L, (size_t)(count + 1) * sizeof *texts, 0);
+  for (lua_Integer i = 0; i < count; i++) {
+    lua_rawgeti(L, arg, i + 1);
+    texts[i] = mcl_lua_string(L, -1, what); /* the table keeps it */
+    lua_pop(L, 1);
+  }
+  texts[count] = NULL;
+  return texts;
+}
+
+/* npz_load(path[, {name, …}]) -> {name = tensor, …} of these members, or of all; and the names of all */
 static int npz_load(lua_State *L) {
   const char *path = path_argument(L, 1, "npz_load");
   mcl_context *ctx = mcl_lua_ctx(L);
   named_list list = {0};
-  mcl_lua_check(L, mcl_npz_load(ctx, path, &list.items, &list.count));
+  const char **wanted = push_texts(L, 2, "name");
+  mcl_lua_check(L, mcl_npz_load_some(ctx, path, wanted, &list.items, &list.count));
   lua_pushcfunction(L, push_named); /* light: never fails */
   lua_pushlightuserdata(L, &list);
-  int status = lua_pcall(L, 1, 1, 0);
+  int status = lua_pcall(L, 1, 2, 0);
   mcl_tensor_list_free(ctx, list.items, list.count);
-  return status ? lua_error(L) : 1;
+  return status ? lua_error(L) : 2;
 }
 
 /* npz_save(path, {name = tensor, …}[, compress]); in the order of the names, so that the file's bytes are fixed */

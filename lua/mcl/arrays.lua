@@ -10,7 +10,7 @@ function arrays.load(path)
   check.type(path, "string", "load_arrays: path")
   local extension = paths.extension(path)
   if extension == "npy" then return core.npy_load(path) end
-  if extension == "npz" then return core.npz_load(path) end
+  if extension == "npz" then return (core.npz_load(path)) end
   return core.idx_load(path)
 end
 

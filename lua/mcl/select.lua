@@ -10,11 +10,12 @@ local function pattern_of(glob)
   if not glob:find "[%*%?%[]" then return nil end
   local parts, at = {}, 1
   while at <= #glob do
-    local class = glob:match("^%[!?%]?[^%]]*%]", at)
     local letter = glob:sub(at, at)
-    if class then
-      parts[#parts + 1] = class:gsub("^%[!", "[^"):gsub("%%", "%%%%")
-      at = at + #class
+    local negation, set, after = glob:match("^%[(!?)([^%]][^%]]*)%]()", at)
+    if not set then negation, set, after = glob:match("^%[(!?)(%][^%]]*)%]()", at) end
+    if set then
+      parts[#parts + 1] = (negation == "" and "[" or "[^") .. set:gsub("[%%%]%[%^]", "%%%0") .. "]"
+      at = after
     else
       if letter == "[" then check.fail('selector "%s" is no glob: its [ has no ]', glob) end
       parts[#parts + 1] = letter == "*" and ".*" or letter == "?" and "." or letter:gsub("%W", "%%%0")
@@ -24,15 +25,24 @@ local function pattern_of(glob)
   return "^" .. table.concat(parts) .. "$"
 end
 
--- How well a selector fits a layer: nil not at all; a name before a glob, a long glob before a short one, a kind last.
-local function fit(selector, layer)
-  if selector:sub(1, 1) == "@" then return selector:sub(2) == layer.kind and 1 or nil end
-  local pattern = pattern_of(selector)
-  if not pattern then
-    return (selector == layer.name or selector == layer.weight_name) and math.huge or nil
+-- How well a selector fits each layer, by position: a name before a glob, a long glob before a short one, a kind last;
+-- nil where it fits none. What names a layer is that name and nothing else, whatever letters it has.
+local function fits(selector, layers)
+  local by_name, by_rule = {}, {}
+  local kind = selector:match "^@(.*)"
+  for i, layer in ipairs(layers) do
+    if selector == layer.name or selector == layer.weight_name then by_name[i] = math.huge end
   end
-  if layer.name:find(pattern) or layer.weight_name:find(pattern) then return 2 + #selector:gsub("[%*%?]", "") end
-  return nil
+  if next(by_name) then return by_name end
+  local pattern = not kind and pattern_of(selector)
+  for i, layer in ipairs(layers) do
+    if kind then
+      if kind == layer.kind then by_rule[i] = 1 end
+    elseif pattern and (layer.name:find(pattern) or layer.weight_name:find(pattern)) then
+      by_rule[i] = 2 + #selector:gsub("[%*%?]", "")
+    end
+  end
+  return next(by_rule) and by_rule or nil
 end
 
 -- "conv1, conv2, ip1 …; kinds: @conv, @linear"
@@ -65,13 +75,9 @@ function select_layers.matching(layers, selector)
   local chosen, result = {}, {}
   for _, one in ipairs(list) do
     check.type(one, "string", "selector")
-    local any = false
-    for i, layer in ipairs(layers) do
-      if fit(one, layer) then
-        chosen[i], any = true, true
-      end
+    for i in pairs(fits(one, layers) or no_match(one, layers)) do
+      chosen[i] = true
     end
-    if not any then no_match(one, layers) end
   end
   for i, layer in ipairs(layers) do
     if chosen[i] then result[#result + 1] = layer end
@@ -94,17 +100,14 @@ function select_layers.assign(layers, map)
   end
   table.sort(selectors)
   for _, selector in ipairs(selectors) do
-    local any = false
+    local how_well = fits(selector, layers) or no_match(selector, layers)
     for i, layer in ipairs(layers) do
-      local how_well = fit(selector, layer)
-      any = any or how_well ~= nil
-      if how_well and best[i] == how_well then
+      if how_well[i] and best[i] == how_well[i] then
         check.fail('selectors "%s" and "%s" fit layer %s equally; name the layer', by[i], selector, layer.name)
-      elseif how_well and how_well > (best[i] or 0) then
-        values[i], best[i], by[i] = map[selector], how_well, selector
+      elseif how_well[i] and how_well[i] > (best[i] or 0) then
+        values[i], best[i], by[i] = map[selector], how_well[i], selector
       end
     end
-    if not any then no_match(selector, layers) end
   end
   if map[1] ~= nil then
     for i in ipairs(layers) do

@@ -36,8 +36,8 @@ static inline bool mcl_npy_is_plain(const mcl_npy_info *info) {
 mcl_status mcl_npy_elements(mcl_context *ctx, const char *name, const mcl_npy_info *info, const uint8_t *elements,
                             mcl_tensor **out);
 
-mcl_status mcl_npz_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_named_tensor **out,
-                        int *count);
+mcl_status mcl_npz_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, const char *const *wanted,
+                        mcl_named_tensor **out, int *count);
 mcl_status mcl_npz_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options);
 mcl_status mcl_safetensors_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_file_map *map,
                                 mcl_named_tensor **out, int *count);

@@ -1,21 +1,34 @@
 /* A model as a C header: the artifact's bytes in an array that a program includes and gives to mcl_model_open_memory, so
- * that it needs no file at run time. The array is named after the file. */
-#include <ctype.h>
+ * that it needs no file at run time. The array is named after the file: lenet5_bytes of lenet5.h. */
 #include <stdio.h>
 
 #include "artifact/artifact.h"
 #include "formats/arrays.h"
 
 #define BYTES_A_LINE 24
+#define NAME_ROOM 64
 
-/* "nets/lenet-5.h" → "lenet_5" */
-static void name_of_path(const char *path, char name[64]) {
-  const char *base = strrchr(path, '/');
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* "nets/lenet-5.h" → "lenet_5_bytes": what of the file's name C takes, behind a letter, with single underscores. Its end is
+ * ours, so that no keyword, macro or function of C or C++ can be met: int.h has int_bytes. */
+static void name_of_path(const char *path, char name[NAME_ROOM]) {
+  const char *base = strrchr(path, '/'), *end;
   base = base ? base + 1 : path;
+  end = strrchr(base, '.');
+  if (!end) end = base + strlen(base);
   size_t n = 0;
-  if (isdigit((unsigned char)*base)) name[n++] = '_';
-  for (; *base && *base != '.' && n < 63; base++) name[n++] = isalnum((unsigned char)*base) ? *base : '_';
-  name[n] = 0;
+  for (; base < end && n < NAME_ROOM - sizeof "model__bytes"; base++) {
+    bool is_word = is_letter(*base) || is_digit(*base);
+    if (!n && is_digit(*base)) n += (size_t)sprintf(name, "model_");
+    if (is_word)
+      name[n++] = *base;
+    else if (n && name[n - 1] != '_')
+      name[n++] = '_';
+  }
+  if (n && name[n - 1] == '_') n--;
+  sprintf(name + n, n ? "_bytes" : "model_bytes");
 }
 
 static mcl_status write_bytes(mcl_file_writer *writer, const uint8_t *data, size_t size) {
@@ -33,7 +46,7 @@ static mcl_status write_bytes(mcl_file_writer *writer, const uint8_t *data, size
 mcl_status mcl_header_save_model(mcl_model *model, const char *path, const mcl_artifact_options *options) {
   mcl_buffer bytes = {.ctx = model->ctx};
   mcl_file_writer *writer = NULL;
-  char name[64], text[512];
+  char name[NAME_ROOM], text[512];
   name_of_path(path, name);
   mcl_status status = mcl_artifact_encode(model, options, &bytes);
   if (!status) status = mcl_file_writer_open(model->ctx, path, &writer);

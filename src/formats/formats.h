@@ -35,6 +35,10 @@ typedef struct mcl_named_tensor {
   mcl_tensor *tensor;
 } mcl_named_tensor;
 mcl_status mcl_npz_load(mcl_context *ctx, const char *path, mcl_named_tensor **out, int *count);
+/* The same; of members that `wanted`, a list ended by NULL, does not name, the name is given and no tensor (NULL): what they
+ * hold is not judged. wanted NULL: all. */
+mcl_status mcl_npz_load_some(mcl_context *ctx, const char *path, const char *const *wanted, mcl_named_tensor **out,
+                             int *count);
 mcl_status mcl_npz_save(mcl_context *ctx, const char *path, const mcl_named_tensor *tensors, int count, bool compress);
 /* The same of safetensors; tensors view the mapped file where it is aligned. */
 mcl_status mcl_safetensors_load(mcl_context *ctx, const char *path, mcl_named_tensor **out, int *count);

@@ -1,5 +1,6 @@
 /* The IDX format of MNIST and its kin, plain or gzipped: two zero bytes, a type, a rank, the dimensions and the elements,
- * big-endian. A gzip is inflated straight into the tensor, in a size that its header gave and its own size bounds. */
+ * big-endian. A gzip, of one member or several, is inflated straight into the tensor, in a size that its header gave and
+ * its own size bounds. */
 #define ZLIB_CONST
 #include <zlib.h>
 
@@ -12,8 +13,8 @@ typedef struct idx_source {
   mcl_context *ctx;
   const char *name;
   const uint8_t *at;
-  size_t left; /* in memory: bytes after `at`, compressed or not */
-  bool gzipped;
+  size_t left;         /* in memory: bytes after `at`, compressed or not */
+  bool gzipped, ended; /* ended: after the last member of a gzip */
   z_stream inflate;
 } idx_source;
 
@@ -31,28 +32,49 @@ static mcl_status ends_early(const idx_source *source, size_t wanted, size_t got
 
 static unsigned chunk_of(size_t size) { return size > (1u << 20) ? 1u << 20 : (unsigned)size; }
 
-static mcl_status inflate_bytes(idx_source *source, uint8_t *to, size_t size) {
-  size_t got = 0;
+/* After a member's end: the next one, where one follows (RFC 1952, 2.2); zeros that fill up a block are no member. */
+static mcl_status next_member(idx_source *source) {
+  if (source->left >= 2 && source->at[0] == 0x1f && source->at[1] == 0x8b) {
+    inflateReset(&source->inflate);
+    return MCL_OK;
+  }
+  source->ended = true;
+  for (size_t i = 0; i < source->left; i++)
+    if (source->at[i])
+      return mcl_fail(source->ctx, MCL_ERROR_FORMAT, "%s: %zu bytes that are no gzip follow its end", source->name,
+                      source->left);
+  return MCL_OK;
+}
+
+/* One step: at most `room` bytes into `to`. Nothing got and nothing used up: it is cut short. */
+static mcl_status inflate_step(idx_source *source, uint8_t *to, size_t room, size_t *got, bool *is_cut) {
   z_stream *z = &source->inflate;
+  unsigned space = chunk_of(room), given = chunk_of(source->left);
+  z->next_out = to;
+  z->avail_out = space;
+  z->next_in = source->at;
+  z->avail_in = given;
+  int code = inflate(z, Z_NO_FLUSH);
+  size_t used = given - z->avail_in;
+  source->at += used;
+  source->left -= used;
+  *got = space - z->avail_out;
+  *is_cut = !used && !*got && (code == Z_BUF_ERROR || code == Z_OK);
+  if (code == Z_STREAM_END) return next_member(source);
+  if (code == Z_MEM_ERROR) return mcl_fail(source->ctx, MCL_ERROR_MEMORY, "%s: no memory to inflate it", source->name);
+  if (code != Z_OK && code != Z_BUF_ERROR)
+    return mcl_fail(source->ctx, MCL_ERROR_FORMAT, "%s: the gzip is damaged: %s", source->name,
+                    z->msg ? z->msg : "wrong data");
+  return mcl_check_cancel(source->ctx);
+}
+
+static mcl_status inflate_bytes(idx_source *source, uint8_t *to, size_t size) {
+  size_t got = 0, more;
+  bool is_cut = false;
   while (got < size) {
-    unsigned room = chunk_of(size - got), given = chunk_of(source->left);
-    z->next_out = to + got;
-    z->avail_out = room;
-    z->next_in = source->at;
-    z->avail_in = given;
-    int code = inflate(z, Z_NO_FLUSH);
-    size_t used = given - z->avail_in;
-    source->at += used;
-    source->left -= used;
-    got += room - z->avail_out;
-    if (code == Z_STREAM_END && got < size) return ends_early(source, size, got);
-    if (code == Z_BUF_ERROR || (code == Z_OK && !used && z->avail_out == room)) return ends_early(source, size, got);
-    if (code == Z_MEM_ERROR)
-      return mcl_fail(source->ctx, MCL_ERROR_MEMORY, "%s: no memory to inflate it", source->name);
-    if (code != Z_OK && code != Z_STREAM_END)
-      return mcl_fail(source->ctx, MCL_ERROR_FORMAT, "%s: the gzip is damaged: %s", source->name,
-                      z->msg ? z->msg : "wrong data");
-    MCL_TRY(mcl_check_cancel(source->ctx));
+    if (source->ended || is_cut) return ends_early(source, size, got);
+    MCL_TRY(inflate_step(source, to + got, size - got, &more, &is_cut));
+    got += more;
   }
   return MCL_OK;
 }
@@ -66,7 +88,7 @@ static mcl_status source_read(idx_source *source, uint8_t *to, size_t size) {
   return MCL_OK;
 }
 
-/* The elements have been read: the file must end here, and a gzip's own checksum must be right. */
+/* The elements have been read: the file must end here, and a gzip's own checksums must be right. */
 static mcl_status source_end(idx_source *source) {
   if (!source->gzipped) {
     if (source->left)
@@ -75,17 +97,15 @@ static mcl_status source_end(idx_source *source) {
     return MCL_OK;
   }
   uint8_t extra;
-  z_stream *z = &source->inflate;
-  z->next_out = &extra;
-  z->avail_out = 1;
-  z->next_in = source->at;
-  z->avail_in = chunk_of(source->left);
-  int code = inflate(z, Z_FINISH);
-  if (z->avail_out == 0)
-    return mcl_fail(source->ctx, MCL_ERROR_FORMAT, "%s: bytes follow the last element", source->name);
-  if (code != Z_STREAM_END)
-    return mcl_fail(source->ctx, MCL_ERROR_FORMAT, "%s: the gzip is damaged at its end: %s", source->name,
-                    z->msg ? z->msg : "it is cut short");
+  size_t got = 0;
+  bool is_cut = false;
+  while (!source->ended) {
+    MCL_TRY(inflate_step(source, &extra, 1, &got, &is_cut));
+    if (got) return mcl_fail(source->ctx, MCL_ERROR_FORMAT, "%s: bytes follow the last element", source->name);
+    if (is_cut)
+      return mcl_fail(source->ctx, MCL_ERROR_FORMAT, "%s: the gzip is damaged at its end: it is cut short",
+                      source->name);
+  }
   return MCL_OK;
 }
 

@@ -92,9 +92,15 @@ static mcl_status label_of(mcl_context *ctx, const char *name, const char *membe
   return MCL_OK;
 }
 
-/* *budget: how many compressed bytes the members not yet seen may have. */
+static bool is_wanted(const char *const *wanted, const char *name) {
+  for (int i = 0; wanted && wanted[i]; i++)
+    if (!strcmp(wanted[i], name)) return true;
+  return !wanted;
+}
+
+/* *budget: how many compressed bytes the members not yet seen may have. A member that is not wanted gives its name. */
 static mcl_status read_member(mcl_context *ctx, const char *name, zip_t *archive, zip_uint64_t index, size_t *budget,
-                              mcl_named_tensor *out, bool *taken) {
+                              const char *const *wanted, mcl_named_tensor *out, bool *taken) {
   zip_stat_t stat;
   const zip_uint64_t needed = ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_ENCRYPTION_METHOD;
   *taken = false;
@@ -103,13 +109,16 @@ static mcl_status read_member(mcl_context *ctx, const char *name, zip_t *archive
                     zip_strerror(archive));
   size_t length = strlen(stat.name);
   if (length < 5 || strcmp(stat.name + length - 4, ".npy")) {
-    mcl_log(ctx, MCL_LOG_WARNING, "%s: member %s is not a .npy and is left out", name, stat.name);
+    if (!wanted) mcl_log(ctx, MCL_LOG_WARNING, "%s: member %s is not a .npy and is left out", name, stat.name);
     return MCL_OK;
   }
   npz_member member = {.ctx = ctx};
-  MCL_TRY(label_of(ctx, name, stat.name, &member.label));
+  char *tensor_name;
+  MCL_TRY(mcl_strdup(ctx, stat.name, &tensor_name));
+  tensor_name[length - 4] = 0;
   mcl_status status = MCL_OK;
-  char *tensor_name = NULL;
+  if (!is_wanted(wanted, tensor_name)) goto named;
+  if ((status = label_of(ctx, name, stat.name, &member.label))) goto done;
   if (stat.encryption_method != ZIP_EM_NONE)
     status = mcl_fail(ctx, MCL_ERROR_UNSUPPORTED, "%s: is encrypted; save it without a password", member.label);
   else if (stat.comp_size > *budget)
@@ -126,9 +135,8 @@ static mcl_status read_member(mcl_context *ctx, const char *name, zip_t *archive
     status = mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: cannot be opened: %s", member.label, zip_strerror(archive));
     goto done;
   }
-  if ((status = mcl_strdup(ctx, stat.name, &tensor_name))) goto done;
-  tensor_name[length - 4] = 0;
   if ((status = member_tensor(&member, &out->tensor))) goto done;
+named:
   out->name = tensor_name;
   tensor_name = NULL;
   *taken = true;
@@ -147,8 +155,8 @@ void mcl_tensor_list_free(mcl_context *ctx, mcl_named_tensor *list, int count) {
   mcl_free(ctx, list);
 }
 
-mcl_status mcl_npz_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, mcl_named_tensor **out,
-                        int *count) {
+mcl_status mcl_npz_read(mcl_context *ctx, const char *name, const uint8_t *data, size_t size, const char *const *wanted,
+                        mcl_named_tensor **out, int *count) {
   zip_error_t error;
   zip_error_init(&error);
   *out = NULL;
@@ -174,7 +182,7 @@ mcl_status mcl_npz_read(mcl_context *ctx, const char *name, const uint8_t *data,
   size_t budget = size;
   for (zip_int64_t i = 0; i < members && !status; i++) {
     bool is_tensor;
-    status = read_member(ctx, name, archive, (zip_uint64_t)i, &budget, &list[taken], &is_tensor);
+    status = read_member(ctx, name, archive, (zip_uint64_t)i, &budget, wanted, &list[taken], &is_tensor);
     if (!status && is_tensor) taken++;
   }
   if (!status && !taken) status = mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: holds no .npy member", name);
@@ -190,14 +198,19 @@ done:
   return MCL_OK;
 }
 
-mcl_status mcl_npz_load(mcl_context *ctx, const char *path, mcl_named_tensor **out, int *count) {
+mcl_status mcl_npz_load_some(mcl_context *ctx, const char *path, const char *const *wanted, mcl_named_tensor **out,
+                             int *count) {
   mcl_file_map *map;
   *out = NULL;
   *count = 0;
   MCL_TRY(mcl_file_map_open(ctx, path, &map));
-  mcl_status status = mcl_npz_read(ctx, path, map->data, map->size, out, count);
+  mcl_status status = mcl_npz_read(ctx, path, map->data, map->size, wanted, out, count);
   mcl_file_map_release(map);
   return status;
+}
+
+mcl_status mcl_npz_load(mcl_context *ctx, const char *path, mcl_named_tensor **out, int *count) {
+  return mcl_npz_load_some(ctx, path, NULL, out, count);
 }
 
 /* ---- Writing ---- */

@@ -40,4 +40,15 @@ python3 -c 'import json; json.load(open("R.JSON"))'
 works "whole" verify NET.Bin
 cp recipe.lua RECIPE.LUA
 works "" RECIPE.LUA NET.LUA -o r.mcl --quiet
+
+# ---- A C header compiles, whatever its file is called ----
+for name in int register class operator_ main NULL errno 3d _Bool __x é "a b" a.b.c "" "x*" "$(printf '%080d' 1)"; do
+  works "" convert w.npz "./$name.h"
+  printf '#include <stdio.h>\n#include <errno.h>\n#include "%s"\n' "./$name.h" >all.c
+  grep -qE 'char [a-zA-Z][a-zA-Z0-9]*(_[a-zA-Z0-9]+)*_bytes\[' "./$name.h" || fail "$name.h: the array's name is reserved"
+  cc -std=c11 -Wall -Wextra -Werror -Wno-unused -fsyntax-only all.c 2>err || fail "$name.h does not compile as C"
+  ! command -v c++ >/dev/null || c++ -x c++ -Wall -Wextra -Werror -Wno-unused -fsyntax-only all.c 2>err ||
+    fail "$name.h does not compile as C++"
+  checks=$((checks + 1))
+done
 echo "$checks checks"

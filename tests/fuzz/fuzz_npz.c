@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   if (mcl_context_new(&options, &ctx)) return 0;
   mcl_named_tensor *list;
   int count;
-  if (!mcl_npz_read(ctx, "fuzz.npz", data, size, &list, &count)) mcl_tensor_list_free(ctx, list, count);
+  if (!mcl_npz_read(ctx, "fuzz.npz", data, size, NULL, &list, &count)) mcl_tensor_list_free(ctx, list, count);
   if (mcl_context_memory(ctx)) abort();
   mcl_context_free(ctx);
   return 0;

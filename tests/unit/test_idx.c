@@ -76,6 +76,27 @@ static void more_than_the_header_says_is_refused(void **state) {
   assert_fails(*state, MCL_ERROR_FORMAT, "bytes follow the last element", read_idx(*state, zipped, size, &t));
 }
 
+/* RFC 1952, 2.2: "a gzip file consists of a series of members … appearing one after another". */
+static void a_gzip_of_several_members_is_read_as_one(void **state) {
+  mcl_tensor *t;
+  uint8_t zipped[512] = {0};
+  size_t size = 0;
+  const size_t cuts[] = {0, 3, 3, 13, sizeof bytes_2x3}; /* one of them is empty, one ends within the header */
+  for (int i = 0; i + 1 < 5; i++)
+    size += gzip(bytes_2x3 + cuts[i], cuts[i + 1] - cuts[i], zipped + size, sizeof zipped - size);
+  assert_ok(*state, read_idx(*state, zipped, size, &t));
+  assert_memory_equal(t->data, bytes_2x3 + 12, 6);
+  mcl_tensor_release(t);
+  assert_ok(*state, read_idx(*state, zipped, size + 7, &t)); /* zeros fill up a block */
+  mcl_tensor_release(t);
+  for (size_t cut = 0; cut < size; cut++)
+    assert_fails(*state, MCL_ERROR_FORMAT, "x.idx: ", read_idx(*state, zipped, cut, &t));
+  memcpy(zipped + size, "more", 4);
+  assert_fails(*state, MCL_ERROR_FORMAT, "4 bytes that are no gzip follow", read_idx(*state, zipped, size + 4, &t));
+  size += gzip(bytes_2x3, 5, zipped + size, sizeof zipped - size);
+  assert_fails(*state, MCL_ERROR_FORMAT, "bytes follow the last element", read_idx(*state, zipped, size, &t));
+}
+
 static void a_damaged_gzip_is_refused(void **state) {
   mcl_tensor *t;
   uint8_t zipped[256];
@@ -127,6 +148,7 @@ int main(void) {
       array_test(a_gzip_is_known_by_its_first_bytes),
       array_test(every_truncation_is_refused),
       array_test(more_than_the_header_says_is_refused),
+      array_test(a_gzip_of_several_members_is_read_as_one),
       array_test(a_damaged_gzip_is_refused),
       array_test(shapes_that_lie_take_no_memory),
       array_test(a_small_gzip_cannot_ask_for_much_memory),

@@ -69,6 +69,36 @@ static void what_is_saved_is_read_back(void **state) {
   unlink("small.npz");
 }
 
+static uint8_t *find(uint8_t *data, size_t size, const char *what, size_t length) {
+  for (size_t i = 0; i + length <= size; i++)
+    if (!memcmp(data + i, what, length)) return data + i;
+  fail_msg("no such bytes");
+  return NULL;
+}
+
+static void a_member_that_is_not_asked_for_is_named_and_not_judged(void **state) {
+  static const char *const wanted[] = {"deep/b", "absent", NULL};
+  mcl_context *ctx = *state;
+  mcl_named_tensor *list;
+  int count;
+  save_small(ctx, "some.npz", false);
+  mcl_file_map *map;
+  assert_ok(ctx, mcl_file_map_open(ctx, "some.npz", &map));
+  uint8_t *copy = exact_copy(ctx, map->data, map->size);
+  memcpy(find(copy, map->size, "<f4", 3), "<U4", 3); /* of the member a, whose checksum is wrong besides */
+  assert_fails(ctx, MCL_ERROR_UNSUPPORTED, "member a.npy",
+               mcl_npz_read(ctx, "x", copy, map->size, NULL, &list, &count));
+  assert_ok(ctx, mcl_npz_read(ctx, "x", copy, map->size, wanted, &list, &count));
+  assert_int_equal(count, 2);
+  assert_string_equal(list[0].name, "a");
+  assert_null(list[0].tensor);
+  assert_int_equal(((int64_t *)list[1].tensor->data)[1], 6);
+  mcl_tensor_list_free(ctx, list, count);
+  mcl_free(ctx, copy);
+  mcl_file_map_release(map);
+  unlink("some.npz");
+}
+
 static void the_same_tensors_give_the_same_bytes(void **state) {
   mcl_context *ctx = *state;
   mcl_file_map *first, *second;
@@ -95,13 +125,6 @@ static void a_folder_that_is_not_there_is_named(void **state) {
 
 /* ---- Archives that lie: a good one, one field of it changed ---- */
 
-static uint8_t *find(uint8_t *data, size_t size, const char *what, size_t length) {
-  for (size_t i = 0; i + length <= size; i++)
-    if (!memcmp(data + i, what, length)) return data + i;
-  fail_msg("no such bytes");
-  return NULL;
-}
-
 typedef struct archive {
   uint8_t *data;
   size_t size;
@@ -126,7 +149,7 @@ static archive small_archive(mcl_context *ctx, bool compress) {
 static mcl_status read_archive(mcl_context *ctx, archive *a) {
   mcl_named_tensor *list;
   int count;
-  mcl_status status = mcl_npz_read(ctx, "lie.npz", a->data, a->size, &list, &count);
+  mcl_status status = mcl_npz_read(ctx, "lie.npz", a->data, a->size, NULL, &list, &count);
   if (!status) mcl_tensor_list_free(ctx, list, count);
   return status;
 }
@@ -219,6 +242,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       array_test(archives_of_numpy_are_read),
       array_test(what_is_saved_is_read_back),
+      array_test(a_member_that_is_not_asked_for_is_named_and_not_judged),
       array_test(the_same_tensors_give_the_same_bytes),
       array_test(a_folder_that_is_not_there_is_named),
       array_test(a_size_that_cannot_unfold_is_refused_before_memory_is_taken),

@@ -4,6 +4,16 @@ local check = require "mcl.check"
 local commands = require "mcl.commands"
 local common = require "mcl.commands.common"
 
+-- "NAME=FILE" in two; a name that the model has may have a = of its own.
+local function split(text, names)
+  local best
+  for _, name in ipairs(names) do
+    if text:sub(1, #name + 1) == name .. "=" and #text > #name + 1 and #name >= #(best or "") then best = name end
+  end
+  if best then return best, text:sub(#best + 2) end
+  return text:match "^([^=]+)=(.+)$"
+end
+
 -- names → paths, each a name that the model has. A lone path needs no name where the model has one such value.
 local function bind(option, list, values)
   local names = {}
@@ -12,7 +22,7 @@ local function bind(option, list, values)
   end
   local bound = {}
   for _, text in ipairs(list) do
-    local name, path = text:match "^([^=]+)=(.+)$"
+    local name, path = split(text, names)
     if not name and #names == 1 then
       name, path = names[1], text
     elseif not name then
