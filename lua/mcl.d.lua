@@ -541,6 +541,11 @@ function Job:calibrate(...) end
 ---@param name string
 ---@return { name: string, bytes: integer, accuracy?: number, loss?: number, seconds: number }
 function Job:step(name) end
+
+---The options where the data are images; nil, with a line in the log, where they are none: augment = job:augment { shift = 1 }
+---@param options { shift?: integer, flip?: number, rotate?: number, scale?: number }
+---@return table?
+function Job:augment(options) end
 ---@param format string
 ---@param ... any
 function Job:log(format, ...) end

@@ -40,7 +40,7 @@ return mcl.recipe {
     share_rate = { 0.002, "learning rate of the codebooks", min = 0, max = 10 },
     weight_decay = { 1e-4, "pull of the weights towards zero while pruning", min = 0, max = 1 },
     batch = { 64, "images a step", min = 1, max = 65536 },
-    shift = { 1, "augmentation: pixels moved at most", min = 0, max = 8 },
+    shift = { 1, "augmentation of images: pixels moved at most", min = 0, max = 8 },
   },
 
   run = function(model, opt, job)
@@ -52,7 +52,7 @@ return mcl.recipe {
     local function fit(epochs, rate, schedule, weight_decay)
       model:fit {
         job.data.train, epochs = epochs, batch = opt.batch, rate = rate, nesterov = true, schedule = { schedule },
-        weight_decay = weight_decay, augment = { shift = opt.shift },
+        weight_decay = weight_decay, augment = job:augment { shift = opt.shift },
         validation = job.data.choose, keep_best = schedule == "cosine",
       }
     end

@@ -13,7 +13,7 @@ return mcl.recipe {
     stages = { 4, "steps in which weights are taken away", min = 1, max = 100 },
     epochs = { 1, "training after each stage; the last stage has twice as much", min = 0, max = 1000 },
     rate = { 0.01, "learning rate", min = 0, max = 10 },
-    shift = { 1, "augmentation: pixels moved at most", min = 0, max = 8 },
+    shift = { 1, "augmentation of images: pixels moved at most", min = 0, max = 8 },
   },
 
   run = function(model, opt, job)
@@ -30,7 +30,7 @@ return mcl.recipe {
           epochs = last and 2 * opt.epochs or opt.epochs,
           rate = opt.rate,
           schedule = { last and "cosine" or "constant" },
-          augment = { shift = opt.shift },
+          augment = job:augment { shift = opt.shift },
           validation = job.data.choose,
           keep_best = last,
         }

@@ -99,6 +99,71 @@ describe("bad data", function()
 
   it("is refused when examples and labels do not match in number", function()
     local d = data.open(lua_data "return { x_test = { { 1 }, { 2 } }, y_test = { 0 } }")
-    fails("2 examples, but 1 labels", function() d:part "report" end)
+    fails("x has shape {2,1} and y {1}", function() d:part "report" end)
+  end)
+end)
+
+describe("data that are normalised", function()
+  local two = "x_test = { { 1, 2 }, { 3, 4 } }, y_test = { 0, 1 }"
+
+  local function seen(text, follows)
+    return data.open(lua_data("return { " .. text .. " }") .. (follows or "")):examples(1, 2):totable()
+  end
+
+  it("by a mean and a standard deviation, or a scale and an offset, after SPEC", function()
+    assert.same({ { 0, 0.5 }, { 1, 1.5 } }, seen(two, ",mean=1,std=2"))
+    assert.same({ { 2, 5 }, { 8, 11 } }, seen(two, ",scale=3,offset=-1"))
+    assert.same({ { -1, 0 }, { 1, 2 } }, seen(two, ",mean=2"))
+  end)
+
+  it("by a number a column, or a channel", function()
+    assert.same({ { 0, 0 }, { 2, 0.5 } }, seen(two, ",mean=1:2,std=1:4"))
+    local x = seen "x_test = require('mcl').full({ 2, 3, 1, 1 }, 6), y_test = { 0, 1 }, mean = { 0, 2, 4 }, std = 2"
+    assert.same({ { { 3 } }, { { 2 } }, { { 1 } } }, x[1])
+  end)
+
+  it("by what the file holds, unless SPEC says otherwise", function()
+    assert.same({ { 0, 0.5 }, { 1, 1.5 } }, seen(two .. ", mean = 1, std = 2"))
+    assert.same({ { 2, 4 }, { 6, 8 } }, seen(two .. ", mean = 1, std = 2", ",scale=2"))
+    local path = os.tmpname() .. ".npz"
+    finally(function() os.remove(path) end)
+    require("mcl.core").npz_save(path, {
+      x_test = mcl.tensor({ { 0, 255 } }, "u8"), y_test = mcl.tensor({ 1 }, "u8"), mean = mcl.tensor { 0.5 },
+      std = mcl.tensor({ 0.25 }, "f64"),
+    })
+    assert.same({ { -2, 2 } }, data.open("npz:" .. path):examples(1, 1):totable())
+    assert.same({ { 0, 255 } }, data.open("npz:" .. path .. ",scale=1"):examples(1, 1):totable())
+  end)
+
+  it("is what the engine trains and evaluates on", function()
+    local x = data.open(lua_data("return { " .. two .. " }") .. ",mean=1,std=2"):part("report"):rows()
+    assert.same({ { 0, 0.5 }, { 1, 1.5 } }, x:totable())
+  end)
+
+  it("is refused where it makes no sense", function()
+    fails("mean=much: a number is wanted", function() data.open "npz:x.npz,mean=much" end)
+    fails('unknown option "men"; did you mean "mean"?', function() data.open "npz:x.npz,men=1" end)
+    fails("mean is given twice", function() data.open "npz:x.npz,mean=1,mean=2" end)
+    fails("images=perhaps: yes or no", function() data.open "npz:x.npz,images=perhaps" end)
+    fails("std is to be above 0", function() seen(two, ",std=0") end)
+    fails("mean has 3 numbers; one is wanted, or 2", function() seen(two, ",mean=1:2:3") end)
+    fails("not both", function() seen(two, ",mean=1,scale=2") end)
+  end)
+end)
+
+describe("images", function()
+  local images = require "mcl.images"
+  local support = dofile "spec/support.lua"
+  local convnet, mlp = support.convnet().core, support.mlp().core
+
+  it("are pixels in 8 bits, or what a model looks at through windows", function()
+    assert.is_true(images.are({ 1, 8, 8 }, true, mlp))
+    assert.is_true(images.are({ 1, 8, 8 }, false, convnet))
+  end)
+
+  it("are not told by the number of dimensions", function()
+    assert.is_false(images.are({ 1, 8, 8 }, false, mlp))
+    assert.is_false(images.are({ 4, 100, 1 }, true, convnet))
+    assert.is_false(images.are({ 64 }, true, mlp))
   end)
 end)

@@ -4,12 +4,16 @@
 --     mnist:DIR       the four files of MNIST, .gz or not   images:DIR   a folder of images
 --     idx:DIR         the same for other idx data           FILE.lua     returns such arrays, or an iterator of batches
 --
+-- What may follow a SPEC, such as ",mean=0.28,std=0.35", is data_spec's.
+--
 -- The training set is split once and for all: `choose`, a tenth of it, 5,000 at most, is held out to choose by; `fit`
 -- is the rest; `calibrate` is 1,024 of fit. The split does not depend on --seed, so a net trained with one seed and
 -- compressed with another has still never seen what is chosen by. `report` is the test set.
 local core = require "mcl.core"
 local check = require "mcl.check"
 local chunk = require "mcl.chunk"
+local data_spec = require "mcl.data_spec"
+local images = require "mcl.images"
 local paths = require "mcl.path"
 
 local data = {}
@@ -65,23 +69,20 @@ local function check_finite(name, x)
   end
 end
 
--- One set: images or vectors x, labels or targets y; 8-bit values become fractions of one.
-local function set(name, x, y)
+-- One set: images or vectors x, labels or targets y; 8-bit values become fractions of one, unless settings say else.
+local function set(name, x, y, settings)
   local shape = x.shape
   if #shape < 2 then
     fail("%s: x has shape {%s}; examples along the first dimension are wanted", name, table.concat(shape, ","))
   end
   if shape[1] == 0 then fail("%s: there are no examples", name) end
-  local scale = 1
-  if x.dtype == "u8" then
-    scale = 1 / 255
-  elseif x.dtype ~= "f32" then
-    x = x:to "f32"
-  end
+  local is_stored_as_pixels = x.dtype == "u8" and #shape > 2
+  if x.dtype ~= "u8" and x.dtype ~= "f32" then x = x:to "f32" end
   if x.dtype == "f32" then check_finite(name, x) end
   if #shape == 3 then x = x:reshape { shape[1], 1, shape[2], shape[3] } end
   if y.shape[1] ~= shape[1] then
-    fail("%s: %d examples, but %d labels", name, shape[1], y.shape[1] or 1)
+    fail("%s: x has shape {%s} and y {%s}; y wants as many rows as x, a label or targets an example", name,
+      table.concat(shape, ","), table.concat(y.shape, ","))
   end
   if #y.shape == 2 and y.shape[2] == 1 and y.dtype ~= "f32" then y = y:reshape { y.shape[1] } end
   if #y.shape == 1 and y.dtype ~= "u8" then
@@ -96,10 +97,14 @@ local function set(name, x, y)
     y = y:to "f32"
     check_finite(name .. " (targets)", y)
   end
-  return { x = x, y = y, scale = scale, count = shape[1] }
+  local scale, offset
+  x, scale, offset = data_spec.normalise(name, x, settings)
+  return {
+    x = x, y = y, scale = scale, offset = offset, count = shape[1], is_stored_as_pixels = is_stored_as_pixels,
+  }
 end
 
--- ---- Where data come from: each source gives a function (part) → x, y; part is "train" or "test" ------------------
+-- ---- Where data come from: each source gives a function (part) → x, y, settings; part is "train" or "test" ---------
 
 local function idx_files(folder, hint)
   local function find(stem)
@@ -122,14 +127,15 @@ local function idx_files(folder, hint)
 end
 
 local function npz(path)
-  local arrays
   return function(part)
-    arrays = arrays or core.npz_load(path)
-    local x, y = arrays["x_" .. part], arrays["y_" .. part]
+    local wanted = { "x_" .. part, "y_" .. part, table.unpack(data_spec.normal_keys) }
+    local arrays, names = core.npz_load(path, wanted) -- what else it holds is not ours to judge
+    local x, y = arrays[wanted[1]], arrays[wanted[2]]
     if not x or not y then
-      fail("%s has no x_%s and y_%s; it has %s", path, part, part, table.concat(check.sorted_keys(arrays), ", "))
+      table.sort(names)
+      fail("%s has no x_%s and y_%s; it has %s", path, part, part, table.concat(names, ", "))
     end
-    return x, y
+    return x, y, arrays
   end, { path }
 end
 
@@ -187,11 +193,11 @@ local function lua_file(path)
   if type(result) ~= "table" then
     fail("%s returns neither { x_train=, y_train=, x_test=, y_test= } nor a function(part), an iterator's maker", path)
   end
-  check.keys(result, { "x_train", "y_train", "x_test", "y_test" }, path, 0)
+  check.keys(result, { "x_train", "y_train", "x_test", "y_test", table.unpack(data_spec.normal_keys) }, path, 0)
   return function(part)
     local x, y = result["x_" .. part], result["y_" .. part]
     if not x or not y then fail("%s: x_%s and y_%s are missing", path, part, part) end
-    return tensor_of(x, "%s: x_%s", path, part), tensor_of(y, "%s: y_%s", path, part)
+    return tensor_of(x, "%s: x_%s", path, part), tensor_of(y, "%s: y_%s", path, part), result
   end, { path }
 end
 
@@ -237,8 +243,11 @@ end
 
 --- Opens data by SPEC; nothing large is read yet. Errors are texts without a position.
 function data.open(spec)
-  local source, files = source_of(spec)
-  return setmetatable({ spec = spec, source = source, files = files, sets = {}, parts = {} }, Data)
+  local place, settings = data_spec.parse(spec)
+  local source, files = source_of(place)
+  return setmetatable({
+    spec = spec, source = source, files = files, settings = settings, sets = {}, parts = {},
+  }, Data)
 end
 
 function Data:__tostring()
@@ -254,11 +263,19 @@ function Data:fingerprint(hash)
   return table.concat(texts, " ")
 end
 
---- The set "train" or "test": x, y, scale, count.
+-- Of the pairs mean and std, scale and offset: those that SPEC gives, else those of the source.
+local function settings_of(spec, source)
+  for _, key in ipairs(data_spec.normal_keys) do
+    if spec[key] then return spec end
+  end
+  return source or {}
+end
+
+--- The set "train" or "test": x, y, scale, offset, count.
 function Data:set(name)
   if not self.sets[name] then
-    local x, y = self.source(name)
-    self.sets[name] = set(self.spec .. " " .. name, x, y)
+    local x, y, settings = self.source(name)
+    self.sets[name] = set(self.spec .. " " .. name, x, y, settings_of(self.settings, settings))
   end
   return self.sets[name]
 end
@@ -302,6 +319,13 @@ function Data:suit(model)
   self.classes = #outputs[1].shape == 2 and outputs[1].shape[2] or nil
 end
 
+--- May the examples be augmented as images, when this model takes them? SPEC may say so: images=yes, images=no.
+function Data:are_images(model)
+  if self.settings.images ~= nil then return self.settings.images end
+  local one = self.sets.train or self:set "train"
+  return images.are(self.wanted or { table.unpack(one.x.shape, 2) }, one.is_stored_as_pixels, model.core)
+end
+
 local function check_labels(self, name, y)
   local classes = self.classes
   if not classes or #y.shape ~= 1 then return end
@@ -318,7 +342,7 @@ function Data:part(name)
   local which = name == "report" and "test" or "train"
   local one = self:set(which)
   check_labels(self, self.spec .. " " .. which, one.y)
-  local whole = core.dataset(shaped(self, one), one.y, one.scale, 0)
+  local whole = core.dataset(shaped(self, one), one.y, one.scale, one.offset)
   local part = whole
   if name ~= "report" then
     if one.count < 2 then fail("%s: %d training examples cannot be split", self.spec, one.count) end
@@ -342,7 +366,7 @@ function Data:examples(first, count)
   local one = self:set "test"
   local x = shaped(self, one)
   count = math.min(count, one.count - first + 1)
-  return (x:rows(first, count):to "f32" * one.scale):eval()
+  return (x:rows(first, count):to "f32" * one.scale + one.offset):eval()
 end
 
 return data

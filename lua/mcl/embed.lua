@@ -2,6 +2,7 @@
 -- the model that C lent.
 local core = require "mcl.core"
 local check = require "mcl.check"
+local images = require "mcl.images"
 
 local embed = {}
 
@@ -18,6 +19,10 @@ function Data:part(name)
   if name == "choose" then return whole:part(SPLIT_SEED, fit, choose) end
   if name == "calibrate" then return whole:part(SPLIT_SEED, 0, math.min(1024, fit)) end
   return whole:part(SPLIT_SEED, 0, fit)
+end
+
+function Data:are_images(model)
+  return images.are(self.whole:x_shape(), self.whole.x.dtype == "u8", model.core)
 end
 
 function Data:__tostring()

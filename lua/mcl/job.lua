@@ -6,7 +6,7 @@ local check = require "mcl.check"
 local job = {}
 
 local Job = {}
-local unset = { source = true, snapshots = true, write = true, dry = true, pending = true }
+local unset = { source = true, snapshots = true, write = true, dry = true, pending = true, told_no_images = true }
 Job.__index = check.index(Job, "method of a job", unset)
 Job.__name = "mcl.job"
 
@@ -86,6 +86,23 @@ function Job:calibrate(...)
   if #names == 0 then names = { "input_square" } end
   if not self.has_data then check.fail "this recipe needs data: give --data SPEC" end
   return self.model:calibrate(self.data.calibrate, names)
+end
+
+--- What model:fit takes as augment: the options where the data are images; nothing, with a line that says so, where
+-- they are none: augment = job:augment { shift = 1 }.
+function Job:augment(options)
+  check.type(options, "table", "job:augment")
+  local any = false
+  for _, value in pairs(options) do
+    any = any or value ~= 0
+  end
+  if not any or not self.has_data then return nil end
+  if self.source:are_images(self.model) then return options end
+  if not self.told_no_images then
+    self.told_no_images = true
+    self:log("%s: the examples are no images: training goes without augmentation", tostring(self.source))
+  end
+  return nil
 end
 
 --- Marks a step for the report, with the size of the model's file and, where there are data, how it does on the part to

@@ -78,7 +78,7 @@ refuses 1 "example 1, value 1" eval net.mcl --data nan.lua
 data none.lua "mcl.zeros { 0, 784 }" "mcl.zeros { 0 }"
 refuses 1 "no examples" eval net.mcl --data none.lua
 data lone.lua "mcl.zeros { 2, 784 }" "mcl.zeros {}"
-refuses 1 "2 examples, but 1 label" eval net.mcl --data lone.lua
+refuses 1 "x has shape {2,784} and y {}" eval net.mcl --data lone.lua
 data text.lua "'abc'" "{ 1 }"
 refuses 1 "x_test is a tensor" eval net.mcl --data text.lua
 data other.lua "mcl.zeros { 2, 700 }" "{ 3, 4 }"

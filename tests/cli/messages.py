@@ -23,5 +23,5 @@ data = {"x_train": npy(x, (40, 4)), "y_train": npy(labels, (40,), "<i8", "q"), "
 npz("d.npz", **data)
 npz("w.npz", w=npy(x[:12], (3, 4)))
 open("x.npy", "wb").write(npy(x[:4], (1, 4)))
-open("net.lua", "w").write('local nn = require("mcl").nn\nreturn nn.sequential { input = { 4 }, nn.linear { out = 8 }, nn.relu(), nn.linear { out = 3 } }\n')
+open("net.lua", "w").write('local nn = require("mcl").nn\nreturn nn.sequential { input = { 4 }, nn.linear { out = 512 }, nn.relu(), nn.linear { out = 3 } }\n')
 open("recipe.lua", "w").write('local mcl = require "mcl"\nreturn mcl.recipe { about = "x", run = function(model) model:compress(mcl.share { bits = 2 }) end }\n')

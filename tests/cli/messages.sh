@@ -41,6 +41,17 @@ works "whole" verify NET.Bin
 cp recipe.lua RECIPE.LUA
 works "" RECIPE.LUA NET.LUA -o r.mcl --quiet
 
+# ---- Recipes work on data that are no images, and say that they do not augment them ----
+for recipe in magnitude deep_compression custom_criterion mixed_precision rank_search; do
+  case $recipe in mixed_precision | rank_search) ratio="--set ratio=1.5" ;; *) ratio= ;; esac
+  # shellcheck disable=SC2086 # two words, or none
+  mcl $recipe net.lua --data npz:d.npz -o x.mcl $ratio >out 2>err || fail "$recipe: on a table of numbers"
+  checks=$((checks + 1))
+  case $recipe in magnitude | deep_compression)
+    [ "$(grep -c "no images: training goes without augmentation" err)" = 1 ] || fail "$recipe does not say that it does not augment" ;;
+  esac
+done
+
 # ---- A C header compiles, whatever its file is called ----
 for name in int register class operator_ main NULL errno 3d _Bool __x é "a b" a.b.c "" "x*" "$(printf '%080d' 1)"; do
   works "" convert w.npz "./$name.h"
