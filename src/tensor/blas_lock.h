@@ -3,7 +3,11 @@
 #ifndef MCL_TENSOR_BLAS_LOCK_H
 #define MCL_TENSOR_BLAS_LOCK_H
 
+#include "base/context.h"
+
 void mcl_blas_lock(void);
 void mcl_blas_unlock(void);
+/* The lock, unless a cancel comes first, also while another thread has it. */
+mcl_status mcl_blas_enter(mcl_context *ctx);
 
 #endif

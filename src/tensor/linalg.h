@@ -1,4 +1,5 @@
-/* Factorisations through LAPACKE (the engine's: linalg_blas.c). f32 in and out, row-major. */
+/* Factorisations (the engine's): small ones through LAPACKE, those that would keep a cancel waiting by blocks
+ * (factor_blas.h). f32 in and out, row-major. */
 #ifndef MCL_TENSOR_LINALG_H
 #define MCL_TENSOR_LINALG_H
 

@@ -3,15 +3,30 @@
  * must not (blas_lock.h). */
 #include <cblas.h>
 #include <pthread.h>
+#include <time.h>
 
 #include "base/cpu.h"
 #include "tensor/blas_lock.h"
 #include "tensor/matmul.h"
 
+#define WAIT_NS 10000000 /* between two questions whether to stop */
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void mcl_blas_lock(void) { pthread_mutex_lock(&lock); }
 void mcl_blas_unlock(void) { pthread_mutex_unlock(&lock); }
+
+mcl_status mcl_blas_enter(mcl_context *ctx) {
+  for (;;) {
+    MCL_TRY(mcl_check_cancel(ctx));
+    if (!pthread_mutex_trylock(&lock)) return MCL_OK;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += WAIT_NS;
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    if (!pthread_mutex_timedlock(&lock, &until)) return MCL_OK;
+  }
+}
 
 /* The least number of multiply-adds from which OpenBLAS is used, by what our kernels are made for. */
 static const double least_work[] = {[MCL_ISA_PORTABLE] = 1e5, [MCL_ISA_AVX2] = 1e300, [MCL_ISA_AVX512] = 1e300};
