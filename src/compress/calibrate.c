@@ -7,7 +7,7 @@
 
 #include "compress/calibrate.h"
 
-enum { BATCH = 64, FISHER_BATCH = 8 };
+enum { WATCHED_BATCH = 64, FISHER_BATCH = 8 };
 
 mcl_status mcl_statistics_new(mcl_context *ctx, mcl_statistics **out) { return mcl_alloc_zero(ctx, sizeof **out, out); }
 
@@ -38,7 +38,7 @@ static mcl_status feed(const calibration *c, mcl_training_session *session, int6
 
 static mcl_status see_inputs(const calibration *c) {
   mcl_training_session *session;
-  int64_t count = c->x->shape.dim[0], batch = count < BATCH ? count : BATCH;
+  int64_t count = c->x->shape.dim[0], batch = count < WATCHED_BATCH ? count : WATCHED_BATCH;
   MCL_TRY(mcl_training_session_new(c->model, batch, &session));
   mcl_status status = MCL_OK;
   for (int64_t first = 0; first < count && !status; first += batch) {

@@ -8,6 +8,8 @@
 #include "compress/calibrate.h"
 #include "tensor/matmul.h"
 
+#define MOST_GRAM_VALUES 64000000 /* f64, of all chunks of a layer: half a gigabyte */
+
 /* ---- The layer and what follows it ---- */
 
 static const mcl_node *only_reader(const mcl_model *model, int value) {
@@ -67,7 +69,7 @@ mcl_status mcl_layer_new(const mcl_model *model, int weight, unsigned wanted, mc
   out->rows = mcl_shape_rows(model->weights[weight].shape);
   out->cols = mcl_shape_cols(model->weights[weight].shape);
   out->chunks = MCL_LAYER_CHUNKS; /* fewer where Gram matrices are large, so that they fit */
-  while (out->chunks > 1 && wanted & MCL_STAT_GRAM && out->chunks * out->cols > 64000000 / out->cols) out->chunks /= 2;
+  while (out->chunks > 1 && wanted & MCL_STAT_GRAM && out->chunks * out->cols > MOST_GRAM_VALUES / out->cols) out->chunks /= 2;
   return allocate(out);
 }
 

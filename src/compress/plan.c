@@ -7,6 +7,9 @@
 
 #include "compress/compress.h"
 
+#define ROUNDING 1e-12       /* an exchange gains more than sums may be off, so that none goes back and forth */
+#define MOST_EXCHANGES 20000 /* each gains something; what is found by then is good enough */
+
 typedef struct point { /* a choice that no other beats */
   double cost, distortion;
   int index; /* in the caller's list */
@@ -172,7 +175,7 @@ static mcl_status exchange(plan *p, move *ups, move *downs, prefix *prefixes, bo
     int d = downs[pre->best].item != ups[u].item ? pre->best : pre->other;
     if (d < 0) continue;
     double change = ups[u].distortion + downs[d].distortion;
-    if (change < gain - 1e-12 * fabs(ups[u].distortion)) gain = change, up = u, down = d;
+    if (change < gain - ROUNDING * fabs(ups[u].distortion)) gain = change, up = u, down = d;
   }
   if (up < 0) return MCL_OK;
   p->item[ups[up].item].at = ups[up].to;
@@ -193,7 +196,7 @@ static mcl_status repair(plan *p) {
   if (!status) status = mcl_alloc_array(p->ctx, room, sizeof *downs, &downs);
   if (!status) status = mcl_alloc_array(p->ctx, room, sizeof *prefixes, &prefixes);
   if (!status) status = mcl_alloc_array(p->ctx, (size_t)p->items, sizeof *before, &before);
-  for (int round = 0; round < 20000 && !status; round++) {
+  for (int round = 0; round < MOST_EXCHANGES && !status; round++) {
     if ((status = mcl_check_cancel(p->ctx))) break;
     for (int i = 0; i < p->items; i++) before[i] = p->item[i].at;
     bool found;

@@ -11,7 +11,7 @@ static const mcl_repr_fit_kind *fit_kind_of(const mcl_repr *repr) {
   return NULL;
 }
 
-static mcl_status no_half(const mcl_repr *repr) {
+static mcl_status no_row(const mcl_repr *repr) {
   return mcl_fail(repr->ctx, MCL_ERROR_UNSUPPORTED, "representation %s has no row in repr_fit.c", repr->kind->name);
 }
 
@@ -58,10 +58,10 @@ mcl_status mcl_repr_write_stream(mcl_repr_writer *writer, const mcl_stream *stre
 }
 
 mcl_status mcl_repr_write(const mcl_repr *repr, mcl_repr_writer *writer) {
-  const mcl_repr_fit_kind *half = fit_kind_of(repr);
-  if (!half) return no_half(repr);
+  const mcl_repr_fit_kind *kind = fit_kind_of(repr);
+  if (!kind) return no_row(repr);
   MCL_TRY(mcl_buffer_u8(&writer->header, repr->kind->id));
-  return half->write(repr, writer);
+  return kind->write(repr, writer);
 }
 
 mcl_status mcl_repr_bytes(const mcl_repr *repr, const mcl_coder *coder, size_t *out) {
@@ -88,8 +88,8 @@ mcl_status mcl_repr_write_floats(mcl_repr_writer *writer, const float *values, s
 
 mcl_status mcl_repr_copy(const mcl_repr *repr, mcl_repr **out) {
   *out = NULL;
-  const mcl_repr_fit_kind *half = fit_kind_of(repr);
-  return half ? half->copy(repr, out) : no_half(repr);
+  const mcl_repr_fit_kind *kind = fit_kind_of(repr);
+  return kind ? kind->copy(repr, out) : no_row(repr);
 }
 
 /* Whether training may write to it: no other owner, and no memory that is a file's or another tensor's. */
@@ -117,9 +117,9 @@ mcl_status mcl_repr_unshare(mcl_repr **repr) {
 
 mcl_status mcl_trained_new(mcl_repr *repr, mcl_trained_repr **out) {
   *out = NULL;
-  const mcl_repr_fit_kind *half = fit_kind_of(repr);
-  if (!half) return no_half(repr);
-  MCL_TRY(half->train(repr, out));
+  const mcl_repr_fit_kind *kind = fit_kind_of(repr);
+  if (!kind) return no_row(repr);
+  MCL_TRY(kind->train(repr, out));
   mcl_status status = mcl_trained_list(*out);
   if (status) {
     mcl_trained_free(*out);

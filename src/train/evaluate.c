@@ -5,12 +5,12 @@
 #include "base/context.h"
 #include "train/task.h"
 
-#define BATCH 100
+#define EVALUATION_BATCH 100
 
 /* What a batch is gathered into besides the model's input. */
 typedef struct rows_of {
-  uint32_t index[BATCH];
-  int32_t labels[BATCH];
+  uint32_t index[EVALUATION_BATCH];
+  int32_t labels[EVALUATION_BATCH];
   float *targets; /* NULL: labels */
 } rows_of;
 
@@ -40,7 +40,7 @@ mcl_status mcl_evaluate(mcl_model *model, mcl_dataset *data, const char *loss, m
   mcl_session *session = NULL;
   rows_of *rows = NULL;
   double total = 0;
-  int64_t correct = 0, batch = data->count < BATCH ? data->count : BATCH;
+  int64_t correct = 0, batch = data->count < EVALUATION_BATCH ? data->count : EVALUATION_BATCH;
   uint64_t start = mcl_now_us();
   MCL_TRY(mcl_task_check(model, data, loss, false, &task));
   MCL_TRY(mcl_alloc_zero(ctx, sizeof *rows, &rows));
