@@ -2,10 +2,10 @@
  *
  * The Fisher diagonal comes from gradients of small batches: of B independent rows at a minimum of the loss, where the
  * mean gradient is zero, B · E[ḡ²] is E[g²] of one row. */
-#include <math.h>
 #include <string.h>
 
 #include "compress/calibrate.h"
+#include "graph/loss.h"
 
 enum { WATCHED_BATCH = 64, FISHER_BATCH = 8 };
 
@@ -60,22 +60,14 @@ static mcl_status see_inputs(const calibration *c) {
 
 /* ---- The Fisher diagonal ---- */
 
-/* d of the mean cross-entropy by the outputs: of scores, or of probabilities where the model ends in softmax. */
-static mcl_status fill_gradient(const calibration *c, bool probabilities, const float *y, int64_t first, int64_t rows,
-                                int64_t classes, float *gradient) {
+/* Labels of rows from `first` as losses take them. */
+static mcl_status take_labels(const calibration *c, int64_t first, int64_t rows, int64_t classes, int32_t *out) {
   const int64_t *labels = (const int64_t *)c->labels->data + first;
-  for (int64_t r = 0; r < rows; r++, y += classes, gradient += classes) {
+  for (int64_t r = 0; r < rows; r++) {
     if (labels[r] < 0 || labels[r] >= classes)
       return mcl_fail(c->ctx, MCL_ERROR_ARGUMENT, "calibrate: label %lld of row %lld is not one of %lld classes",
                       (long long)labels[r], (long long)(first + r), (long long)classes);
-    double most = -INFINITY, sum = 0, scale = 1 / (double)rows;
-    for (int64_t k = 0; k < classes; k++) most = (double)y[k] > most ? (double)y[k] : most;
-    for (int64_t k = 0; k < classes; k++) sum += exp((double)y[k] - most);
-    for (int64_t k = 0; k < classes; k++) {
-      double is_label = k == labels[r];
-      gradient[k] = probabilities ? (float)(-is_label * scale / fmax((double)y[k], 1e-12))
-                                  : (float)((exp((double)y[k] - most) / sum - is_label) * scale);
-    }
+    out[r] = (int32_t)labels[r];
   }
   return MCL_OK;
 }
@@ -83,17 +75,19 @@ static mcl_status fill_gradient(const calibration *c, bool probabilities, const 
 static mcl_status see_gradients(const calibration *c) {
   mcl_training_session *session;
   int64_t count = c->x->shape.dim[0], batch = count < FISHER_BATCH ? count : FISHER_BATCH;
-  const mcl_value *output = &c->model->values[c->model->outputs[0]];
-  int64_t classes = mcl_shape_cols(output->shape);
-  bool probabilities = output->producer >= 0 && !strcmp(c->model->nodes[output->producer].op->name, "softmax");
+  const mcl_loss *loss = mcl_loss_for_model(c->model, "cross_entropy");
+  int64_t classes = mcl_shape_cols(c->model->values[c->model->outputs[0]].shape);
+  int32_t labels[FISHER_BATCH];
+  double value;
   MCL_TRY(mcl_training_session_new(c->model, batch, &session));
   mcl_status status = MCL_OK;
   for (int64_t first = 0; first < count && !status; first += batch) {
     int64_t rows = count - first < batch ? count - first : batch;
     status = feed(c, session, first, rows);
+    if (!status) status = take_labels(c, first, rows, classes, labels);
     if (!status)
-      status = fill_gradient(c, probabilities, mcl_training_session_output(session, 0), first, rows, classes,
-                             mcl_training_session_output_gradient(session, 0));
+      status = loss->compute(c->ctx, mcl_training_session_output(session, 0), rows, classes, labels, NULL, 0,
+                             mcl_training_session_output_gradient(session, 0), &value, NULL);
     if (!status) status = mcl_training_session_backward(session);
     for (int w = 0; w < c->model->weight_count && !status; w++) {
       mcl_layer *layer = &c->layers[w];

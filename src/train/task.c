@@ -44,11 +44,6 @@ static mcl_status check_labels(mcl_dataset *data, const mcl_task *task) {
   return MCL_OK;
 }
 
-static bool ends_in_softmax(const mcl_model *model) {
-  int producer = model->values[model->outputs[0]].producer;
-  return producer >= 0 && !strcmp(model->nodes[producer].op->name, "softmax");
-}
-
 mcl_status mcl_task_check(mcl_model *model, mcl_dataset *data, const char *loss_name, bool has_own_loss,
                           mcl_task *out) {
   mcl_task task = {0};
@@ -56,8 +51,7 @@ mcl_status mcl_task_check(mcl_model *model, mcl_dataset *data, const char *loss_
   if (task.has_labels) MCL_TRY(check_labels(data, &task));
   if (!has_own_loss) {
     const char *name = loss_name ? loss_name : task.has_labels ? "cross_entropy" : "mse";
-    if (!strcmp(name, "cross_entropy") && ends_in_softmax(model)) name = "cross_entropy_of_probabilities";
-    task.loss = mcl_loss_by_name(name);
+    task.loss = mcl_loss_for_model(model, name);
     if (!task.loss)
       return mcl_fail(data->ctx, MCL_ERROR_ARGUMENT, "loss: \"%s\" is unknown; there are cross_entropy and mse", name);
     if (task.loss->takes_labels != task.has_labels)

@@ -2,6 +2,7 @@
 #ifndef MCL_TRAIN_TASK_H
 #define MCL_TRAIN_TASK_H
 
+#include "graph/loss.h"
 #include "train/train.h"
 
 typedef struct mcl_task {

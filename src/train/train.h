@@ -34,17 +34,6 @@ mcl_status mcl_dataset_part(mcl_dataset *d, uint64_t seed, int64_t first, int64_
 mcl_status mcl_dataset_gather(mcl_dataset *d, const uint32_t *index, int64_t rows, const mcl_augment *augment,
                               uint64_t seed, uint64_t step, float *x, int32_t *labels, float *targets);
 
-/* ---- Losses: mean over the batch; gradient is written. A row of losses.c. ---- */
-
-typedef struct mcl_loss {
-  const char *name; /* "cross_entropy", "mse" */
-  bool takes_labels;
-  /* y[rows, classes]; the value is the mean over rows; *correct counts rows whose arg max is the label (labels only). */
-  mcl_status (*compute)(mcl_context *ctx, const float *y, int64_t rows, int64_t width, const int32_t *labels,
-                        const float *targets, double label_smoothing, float *gradient, double *value, int64_t *correct);
-} mcl_loss;
-const mcl_loss *mcl_loss_by_name(const char *name);
-
 /* ---- Optimisers: a row of optimisers.c. ---- */
 
 typedef struct mcl_optimiser_options {

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "graph/loss.h"
 #include "train/optimiser.h"
 
 /* A row of numbers that PyTorch was given too: (i · k mod 17 − 8) / 10, times `scale`. */

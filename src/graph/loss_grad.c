@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "train/train.h"
+#include "graph/loss.h"
 
 static int64_t arg_max(const float *y, int64_t width) {
   int64_t best = 0;
@@ -90,4 +90,14 @@ const mcl_loss *mcl_loss_by_name(const char *name) {
   for (size_t i = 0; i < sizeof losses / sizeof *losses; i++)
     if (!strcmp(losses[i].name, name)) return &losses[i];
   return NULL;
+}
+
+static bool ends_in_softmax(const mcl_model *model) {
+  int producer = model->values[model->outputs[0]].producer;
+  return producer >= 0 && !strcmp(model->nodes[producer].op->name, "softmax");
+}
+
+const mcl_loss *mcl_loss_for_model(const mcl_model *model, const char *name) {
+  if (!strcmp(name, "cross_entropy") && ends_in_softmax(model)) name = "cross_entropy_of_probabilities";
+  return mcl_loss_by_name(name);
 }
