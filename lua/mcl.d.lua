@@ -182,8 +182,9 @@ function Expression:transpose() end
 ---@return mcl.Tensor
 function Expression:permute(axes) end
 ---@param dtype mcl.dtype
+---@param what? string  a name for it: numbers that the dtype cannot hold are then told
 ---@return mcl.Tensor
-function Expression:to(dtype) end
+function Expression:to(dtype, what) end
 ---@param other mcl.Expression|mcl.Tensor
 ---@return mcl.Tensor
 function Expression:matmul(other) end

@@ -18,10 +18,10 @@ static int new_dataset(lua_State *L) {
   double scale = lua_isnil(L, 3) ? 1 : mcl_lua_number(L, 3, "scale", -1e30, 1e30);
   double offset = lua_isnil(L, 4) ? 0 : mcl_lua_number(L, 4, "offset", -1e30, 1e30);
   mcl_tensor **xs = mcl_lua_push_tensor(L), **ys = mcl_lua_push_tensor(L);
-  mcl_lua_check(L, mcl_tensor_convert(x, x->dtype == MCL_U8 ? MCL_U8 : MCL_F32, xs));
+  mcl_lua_check(L, mcl_tensor_narrow(x, x->dtype == MCL_U8 ? MCL_U8 : MCL_F32, "data: x", xs));
   bool are_labels = y->dtype != MCL_F32 && y->dtype != MCL_F64 && y->dtype != MCL_F16 && y->dtype != MCL_BF16;
   mcl_dtype kind = !are_labels ? MCL_F32 : y->dtype == MCL_U8 ? MCL_U8 : MCL_I64;
-  mcl_lua_check(L, mcl_tensor_convert(y, kind, ys));
+  mcl_lua_check(L, mcl_tensor_narrow(y, kind, "data: y", ys));
   mcl_lua_check(L, mcl_dataset_new(*xs, *ys, scale, offset, mcl_lua_push_new(L, &mcl_lua_dataset_class)));
   return 1;
 }

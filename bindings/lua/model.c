@@ -53,7 +53,7 @@ static mcl_repr *weight_argument(lua_State *L, int arg) {
   mcl_tensor *t = mcl_lua_tensor(L, arg);
   mcl_tensor **f32 = mcl_lua_push_tensor(L);
   mcl_repr **dense = mcl_lua_push_new(L, &mcl_lua_repr_class);
-  mcl_lua_check(L, t->dtype == MCL_F32 ? mcl_tensor_copy(t, f32) : mcl_tensor_convert(t, MCL_F32, f32));
+  mcl_lua_check(L, t->dtype == MCL_F32 ? mcl_tensor_copy(t, f32) : mcl_tensor_narrow(t, MCL_F32, "weight", f32));
   mcl_lua_check(L, mcl_dense_new(*f32, dense));
   /* The boxes keep a second reference, but the model's fit wants to be the only owner of the values. */
   lua_replace(L, arg);

@@ -1,5 +1,6 @@
 /* Models at work: inference, evaluation, calibration, the check of gradients. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "graph/graph.h"
@@ -26,7 +27,9 @@ static void take_input(lua_State *L, mcl_model *m, int i, run_ports *ports) {
   mcl_shape wanted = mcl_model_input_shape(m, i);
   mcl_tensor *given = mcl_lua_tensor(L, -1);
   mcl_tensor **f32 = mcl_lua_push_tensor(L);
-  mcl_lua_check(L, mcl_tensor_convert(given, MCL_F32, f32));
+  char what[256];
+  snprintf(what, sizeof what, "input \"%.200s\"", mcl_model_input_name(m, i));
+  mcl_lua_check(L, mcl_tensor_narrow(given, MCL_F32, what, f32));
   mcl_shape got = given->shape;
   bool is_used = mcl_model_uses(m, m->inputs[i]);
   if (has_batch(wanted)) {
@@ -199,7 +202,7 @@ int mcl_lua_model_calibrate(lua_State *L) {
     push_dataset_rows(L, data, &x, &labels);
   } else {
     mcl_tensor **f32 = mcl_lua_push_tensor(L);
-    mcl_lua_check(L, mcl_tensor_convert(mcl_lua_tensor(L, 2), MCL_F32, f32));
+    mcl_lua_check(L, mcl_tensor_narrow(mcl_lua_tensor(L, 2), MCL_F32, "calibration data", f32));
     x = *f32;
   }
   if (!lua_isnil(L, 4)) {

@@ -241,10 +241,13 @@ static int tensor_permute(lua_State *L) {
   return 1;
 }
 
+/* t:to(dtype[, what]): with a name for it, numbers that the dtype cannot hold are told by that name */
 static int tensor_to(lua_State *L) {
   mcl_tensor *t = mcl_lua_tensor(L, 1);
   mcl_dtype dtype = mcl_lua_dtype(L, 2);
-  mcl_lua_check(L, mcl_tensor_convert(t, dtype, mcl_lua_push_tensor(L)));
+  const char *what = lua_isnoneornil(L, 3) ? NULL : mcl_lua_string(L, 3, "what");
+  mcl_tensor **out = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, what ? mcl_tensor_narrow(t, dtype, what, out) : mcl_tensor_convert(t, dtype, out));
   return 1;
 }
 

@@ -77,7 +77,7 @@ local function set(name, x, y, settings)
   end
   if shape[1] == 0 then fail("%s: there are no examples", name) end
   local is_stored_as_pixels = x.dtype == "u8" and #shape > 2
-  if x.dtype ~= "u8" and x.dtype ~= "f32" then x = x:to "f32" end
+  if x.dtype ~= "u8" and x.dtype ~= "f32" then x = x:to("f32", name) end
   if x.dtype == "f32" then check_finite(name, x) end
   if #shape == 3 then x = x:reshape { shape[1], 1, shape[2], shape[3] } end
   if y.shape[1] ~= shape[1] then
@@ -94,7 +94,7 @@ local function set(name, x, y, settings)
     end
     y = y:to "i64"
   elseif #y.shape > 1 then
-    y = y:to "f32"
+    y = y:to("f32", name .. " (targets)")
     check_finite(name .. " (targets)", y)
   end
   local scale, offset

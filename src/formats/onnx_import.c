@@ -61,7 +61,10 @@ mcl_status mcl_onnx_constant_f32(onnx_import *import, const onnx_node *node, int
   mcl_tensor *constant;
   *out = NULL;
   MCL_TRY(mcl_onnx_constant(import, node, index, &constant));
-  return mcl_tensor_convert(constant, MCL_F32, out);
+  char what[TEXT + 256];
+  snprintf(what, sizeof what, "%.200s: tensor \"%s\"", import->document->path,
+           mcl_onnx_input(import, node, index)->name);
+  return mcl_tensor_narrow(constant, MCL_F32, what, out);
 }
 
 mcl_status mcl_onnx_number(onnx_import *import, const onnx_node *node, int index, double *out) {
@@ -254,9 +257,11 @@ static mcl_status add_weight(onnx_import *import, const onnx_node *node, char na
 
 mcl_status mcl_onnx_new_weight(onnx_import *import, const onnx_node *node, const char *role, mcl_tensor *values,
                                bool is_state, int *value) {
-  char base[TEXT], name[TEXT];
+  char base[TEXT], name[TEXT], what[TEXT + 256];
   name_of_node(import, node, true, base);
   snprintf(name, sizeof name, "%.*s.%s", TEXT - 64, base, role);
+  snprintf(what, sizeof what, "%.200s: weight \"%s\", as it is made from the file's", import->document->path, name);
+  MCL_TRY(mcl_tensor_check_finite(values, what)); /* a factor may have taken it beyond f32 */
   return add_weight(import, node, name, values, is_state, value);
 }
 

@@ -1,6 +1,7 @@
 /* ONNX: the handlers of ops that move numbers about, and of those that compute shapes. Exporters spell x.view(len(x), -1)
  * as Shape → Gather → Unsqueeze → Concat → Reshape; such chains are followed at import as lists of whole numbers, in which
  * the batch stands as ONNX_BATCH. */
+#include <math.h>
 #include <stdio.h>
 
 #include "formats/onnx_import.h"
@@ -91,6 +92,17 @@ mcl_status mcl_onnx_pass(onnx_import *import, const onnx_node *node) {
   return MCL_OK;
 }
 
+/* A constant as whole numbers: what is behind the point is cut off, as a cast of C does. */
+static mcl_status cast_to_whole(mcl_tensor *t, mcl_tensor **out) {
+  if (t->dtype != MCL_F32) return mcl_tensor_convert(t, MCL_I64, out);
+  mcl_tensor *whole;
+  MCL_TRY(mcl_tensor_copy(t, &whole));
+  for (int64_t i = 0; i < t->count; i++) mcl_tensor_f32(whole)[i] = truncf(mcl_tensor_f32(whole)[i]);
+  mcl_status status = mcl_tensor_convert(whole, MCL_I64, out);
+  mcl_tensor_release(whole);
+  return status;
+}
+
 /* Everything is computed in f32, so a change between float types changes nothing. */
 mcl_status mcl_onnx_cast(onnx_import *import, const onnx_node *node) {
   int64_t to;
@@ -103,7 +115,7 @@ mcl_status mcl_onnx_cast(onnx_import *import, const onnx_node *node) {
   mcl_tensor *constant, *converted;
   if (input->kind == ONNX_CONSTANT && (is_float || is_whole)) {
     MCL_TRY(mcl_onnx_constant(import, node, 0, &constant));
-    MCL_TRY(mcl_tensor_convert(constant, is_float ? MCL_F32 : MCL_I64, &converted));
+    MCL_TRY(is_float ? mcl_onnx_constant_f32(import, node, 0, &converted) : cast_to_whole(constant, &converted));
     bind_constant(import, node, converted);
     return MCL_OK;
   }

@@ -1,17 +1,27 @@
 /* Files of weights alone, safetensors, GGUF and npz, as models without a graph: they can be compressed, compared and written, and
  * say so where they would have to run. */
+#include <stdio.h>
+
 #include "formats/arrays.h"
 
 typedef mcl_status (*load_fn)(mcl_context *ctx, const char *path, mcl_named_tensor **out, int *count);
 
-/* Weights are arithmetic's f32, or keep their float type; integers are converted. */
+/* Weights are arithmetic's f32, or keep their float type; integers are converted. What has no elements is no weight. */
 static mcl_status add_tensor(mcl_model *model, const mcl_named_tensor *named) {
+  char what[1024];
+  snprintf(what, sizeof what, "%.700s: weight \"%.200s\"", model->name, named->name);
+  if (!named->tensor->count) {
+    char text[MCL_SHAPE_TEXT];
+    mcl_log(model->ctx, MCL_LOG_WARNING, "%s of shape %s has no elements: it is left out", what,
+            mcl_shape_text(named->tensor->shape, text));
+    return MCL_OK;
+  }
   mcl_dtype dtype = mcl_tensor_dtype(named->tensor);
   bool is_float = dtype == MCL_F32 || dtype == MCL_F16 || dtype == MCL_BF16;
   mcl_tensor *values = NULL;
   mcl_repr *repr = NULL;
   int value;
-  mcl_status status = mcl_tensor_convert(named->tensor, is_float ? dtype : MCL_F32, &values);
+  mcl_status status = mcl_tensor_narrow(named->tensor, is_float ? dtype : MCL_F32, what, &values);
   if (!status) status = mcl_dense_new(values, &repr);
   if (!status) status = mcl_model_add_weight(model, named->name, repr, false, &value);
   mcl_repr_release(repr);

@@ -80,10 +80,10 @@ static mcl_status code_chunk(void *arg, int64_t chunk, int worker) {
   return MCL_OK;
 }
 
-/* f16 holds a scale well only where it is normal; else the scales of the tensor stay f32. */
+/* Each scale is of values of its own, so each must be normal; else the scales of the tensor stay f32. */
 static void round_scales(mcl_affine *affine) {
   for (int64_t i = 0; i < affine->groups && affine->half; i++)
-    affine->half = affine->scale[i] == 0 || (affine->scale[i] >= 6.2e-5f && affine->scale[i] <= 65000.0f);
+    affine->half = mcl_repr_fits_halves(&affine->scale[i], 1);
   if (affine->half) mcl_repr_round_halves(affine->scale, (size_t)affine->groups);
 }
 

@@ -4,7 +4,7 @@
 mcl_status mcl_dense_fit(mcl_tensor *values, mcl_dtype dtype, mcl_repr **out) {
   *out = NULL;
   mcl_tensor *converted;
-  MCL_TRY(mcl_tensor_convert(values, dtype, &converted));
+  MCL_TRY(mcl_tensor_narrow(values, dtype, "weights", &converted));
   mcl_status status = mcl_dense_new(converted, out);
   mcl_tensor_release(converted);
   return status;

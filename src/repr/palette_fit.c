@@ -41,8 +41,9 @@ static void random_centres(const mcl_points *points, int entries, uint64_t seed,
       centre[entries - left--] = points->value[i];
 }
 
-/* Rounds to halves where asked, and drops entries that became equal. */
+/* Rounds to halves where asked and where they hold the entries, and drops entries that became equal. */
 static void finish_codebook(mcl_palette *palette) {
+  palette->half = palette->half && mcl_repr_fits_halves(palette->codebook, (size_t)palette->entries);
   if (palette->half) mcl_repr_round_halves(palette->codebook, (size_t)palette->entries);
   int kept = 1;
   for (int c = 1; c < palette->entries; c++)

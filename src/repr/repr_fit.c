@@ -1,5 +1,7 @@
 /* The engine's half of representations, what is the same for all kinds: the table, the writer of streams, exact sizes,
  * deep copies. */
+#include <math.h>
+
 #include "repr/trained.h"
 
 static const mcl_repr_fit_kind *const fit_kinds[] = {&mcl_dense_fit_kind,  &mcl_sparse_fit_kind,  &mcl_palette_fit_kind,
@@ -126,6 +128,12 @@ mcl_status mcl_trained_new(mcl_repr *repr, mcl_trained_repr **out) {
     *out = NULL;
   }
   return status;
+}
+
+bool mcl_repr_fits_halves(const float *values, size_t count) {
+  float greatest = 0;
+  for (size_t i = 0; i < count; i++) greatest = fmaxf(greatest, fabsf(values[i]));
+  return greatest == 0 || (greatest >= 0x1p-14f && greatest < 65520); /* which rounds to infinity */
 }
 
 void mcl_repr_round_halves(float *values, size_t count) {

@@ -47,6 +47,9 @@ mcl_status mcl_repr_write_floats(mcl_repr_writer *writer, const float *values, s
 /* What mcl_repr_write_stream would add. */
 mcl_status mcl_repr_stream_size(const mcl_repr_writer *writer, const mcl_stream *stream, size_t *out);
 mcl_status mcl_sparse_write_positions(const mcl_sparse *sparse, mcl_repr_writer *writer);
+/* Whether halves hold the values: none is beyond their range, and the greatest is normal (smaller ones lose no more than the
+ * greatest does). Who narrows numbers to halves asks first, and keeps f32 where they do not. */
+bool mcl_repr_fits_halves(const float *values, size_t count);
 void mcl_repr_round_halves(float *values, size_t count);        /* each to the nearest f16 number */
 mcl_status mcl_repr_copy(const mcl_repr *repr, mcl_repr **out); /* deep */
 

@@ -209,6 +209,8 @@ size_t mcl_dtype_size(mcl_dtype dtype) { return is_known(dtype) ? dtypes[dtype].
 
 const char *mcl_dtype_name(mcl_dtype dtype) { return is_known(dtype) ? dtypes[dtype].name : "unknown"; }
 
+bool mcl_dtype_is_integer(mcl_dtype dtype) { return is_known(dtype) && dtypes[dtype].is_integer; }
+
 /* ---- Conversion ---- */
 
 /* Is every value of it a float? */

@@ -41,6 +41,10 @@ mcl_status mcl_tensor_reshape(mcl_tensor *t, mcl_shape shape, mcl_tensor **out);
 mcl_status mcl_tensor_rows(mcl_tensor *t, int64_t first, int64_t count, mcl_tensor **out); /* a view */
 mcl_status mcl_tensor_copy(mcl_tensor *t, mcl_tensor **out);
 mcl_status mcl_tensor_convert(mcl_tensor *t, mcl_dtype dtype, mcl_tensor **out); /* retains t where dtype is its own */
+/* The same, for values that are to stay what they were but for rounding: MCL_ERROR_NUMERIC names `what` and the first element
+ * where a finite one leaves the range of a float dtype; whole numbers that it does not hold, and a tensor whose values are
+ * all below its normal range, are logged as warnings. */
+mcl_status mcl_tensor_narrow(mcl_tensor *t, mcl_dtype dtype, const char *what, mcl_tensor **out);
 mcl_status mcl_tensor_transpose(mcl_tensor *t, mcl_tensor **out);                /* rank 2; a copy */
 mcl_status mcl_tensor_permute(mcl_tensor *t, const int *axes, mcl_tensor **out); /* a copy */
 /* MCL_ERROR_NUMERIC naming `what` and the first index, where t holds NaN or infinity. */
@@ -48,6 +52,7 @@ mcl_status mcl_tensor_check_finite(mcl_tensor *t, const char *what);
 
 static inline float *mcl_tensor_f32(mcl_tensor *t) { return (float *)t->data; } /* dtype is MCL_F32 */
 
+bool mcl_dtype_is_integer(mcl_dtype dtype); /* bool is one */
 /* Conversion of n elements. To an integer: rounded to even, clamped; NaN becomes 0. To bool: not zero. */
 void mcl_convert(mcl_dtype from, const void *src, mcl_dtype to, void *dst, size_t n);
 

@@ -54,8 +54,7 @@ return function(arguments)
   local values = {}
   for _, name in ipairs(input_names) do
     if not inputs[name] then commands.usage("input %s is not given: --input %s=FILE.npy", name, name) end
-    local tensor = core.npy_load(inputs[name])
-    values[name] = tensor.dtype == "f32" and tensor or tensor:to "f32"
+    values[name] = core.npy_load(inputs[name])
   end
   local results = { model.core:run(values) }
   for i, name in ipairs(output_names) do
