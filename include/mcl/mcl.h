@@ -21,8 +21,7 @@ struct lua_State;
 
 /* ---- The engine ------------------------------------------------------------------------------------------ */
 
-/* A context as mcl_context_new makes it, with what the engine has beyond the runtime plugged in: OpenBLAS where it is
- * faster than the runtime's own kernels. To be freed by mcl_context_free. */
+/* A context for the engine: as mcl_context_new makes it. To be freed by mcl_context_free. */
 mcl_status mcl_engine_new(const mcl_options *options, mcl_context **out);
 
 /* ---- Recipes --------------------------------------------------------------------------------------------- */

@@ -68,16 +68,25 @@ void mcl_context_free(mcl_context *ctx) {
   if (!ctx) return;
   mcl_pool_free(ctx);
   for (int i = MCL_SLOT_COUNT; i-- > 0;)
-    if (ctx->slot[i].value && ctx->slot[i].release) ctx->slot[i].release(ctx, ctx->slot[i].value);
+    if (ctx->kept[i].keeper) ctx->kept[i].keeper->release(ctx, atomic_load(&ctx->kept[i].value));
   pthread_mutex_destroy(&ctx->lock);
   ctx->options.release(ctx->options.user, ctx, sizeof *ctx);
 }
 
-void *mcl_context_slot(mcl_context *ctx, mcl_slot slot) { return ctx->slot[slot].value; }
-
-void mcl_context_set_slot(mcl_context *ctx, mcl_slot slot, void *value, void (*release)(mcl_context *, void *)) {
-  ctx->slot[slot].value = value;
-  ctx->slot[slot].release = release;
+void *mcl_context_keep(mcl_context *ctx, mcl_slot slot, const mcl_keeper *keeper) {
+  void *kept = atomic_load_explicit(&ctx->kept[slot].value, memory_order_acquire), *made;
+  if (kept) return kept;
+  if (keeper->make(ctx, &made)) return NULL;
+  pthread_mutex_lock(&ctx->lock);
+  kept = atomic_load_explicit(&ctx->kept[slot].value, memory_order_relaxed);
+  if (!kept) {
+    ctx->kept[slot].keeper = keeper;
+    atomic_store_explicit(&ctx->kept[slot].value, made, memory_order_release);
+  }
+  pthread_mutex_unlock(&ctx->lock);
+  if (!kept) return made;
+  keeper->release(ctx, made);
+  return kept;
 }
 
 int mcl_context_threads(const mcl_context *ctx) { return ctx->threads; }

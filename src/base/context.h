@@ -65,6 +65,15 @@ void mcl_progress(mcl_context *ctx, const char *task, double done, double total,
 
 uint64_t mcl_now_us(void); /* monotonic */
 
+/* What a module keeps in a context, as long as that lives: made when it is first asked for, by whichever thread. */
+typedef enum mcl_slot { MCL_SLOT_MATMUL, MCL_SLOT_COUNT } mcl_slot;
+typedef struct mcl_keeper {
+  mcl_status (*make)(mcl_context *ctx, void *out /* void ** */);
+  void (*release)(mcl_context *ctx, void *kept);
+} mcl_keeper;
+/* Threads that race for it get the same; what the others made is released again. NULL: it could not be made. */
+void *mcl_context_keep(mcl_context *ctx, mcl_slot slot, const mcl_keeper *keeper);
+
 uint64_t mcl_context_seed(const mcl_context *ctx);
 void mcl_context_set_seed(mcl_context *ctx, uint64_t seed);
 

@@ -1,4 +1,4 @@
-/* The context's inside, for base alone; others see mcl_context_slot. */
+/* The context's inside, for base alone. */
 #ifndef MCL_BASE_CONTEXT_PRIVATE_H
 #define MCL_BASE_CONTEXT_PRIVATE_H
 
@@ -8,9 +8,6 @@
 #include "base/context.h"
 
 typedef struct mcl_pool mcl_pool;
-
-/* Places for modules to keep what belongs to a context: a pointer and how to free it. */
-typedef enum mcl_slot { MCL_SLOT_MATMUL, MCL_SLOT_ELEMENTWISE, MCL_SLOT_ENGINE, MCL_SLOT_LUA, MCL_SLOT_COUNT } mcl_slot;
 
 struct mcl_context {
   mcl_options options;
@@ -25,14 +22,10 @@ struct mcl_context {
   char message[1024];
   mcl_pool *pool; /* made when first needed */
   struct {
-    void *value;
-    void (*release)(mcl_context *ctx, void *value);
-  } slot[MCL_SLOT_COUNT];
+    _Atomic(void *) value;
+    const mcl_keeper *keeper;
+  } kept[MCL_SLOT_COUNT];
 };
-
-void *mcl_context_slot(mcl_context *ctx, mcl_slot slot); /* NULL until set */
-/* release may be NULL; it is called by mcl_context_free, last slot first. */
-void mcl_context_set_slot(mcl_context *ctx, mcl_slot slot, void *value, void (*release)(mcl_context *ctx, void *value));
 
 void mcl_pool_free(mcl_context *ctx); /* ends the threads */
 

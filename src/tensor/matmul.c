@@ -2,15 +2,14 @@
  * blocks of A and B are packed into panels in the order in which a micro-kernel reads them, so that B's block stays in
  * the second-level cache and a panel of each in the first. The machine's part is a row of kernels/.
  *
- * The sum over k is cut into blocks by k alone and each block is one chain of multiply-adds, so an element's bits
- * depend neither on the tile that it falls into nor on the threads. */
+ * The sum over k is cut into blocks by k alone and each block is one chain of fused multiply-adds, so an element's bits
+ * depend neither on the tile that it falls into, nor on the threads, nor on the kernels. */
 #include "tensor/matmul.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
-#include "base/context_private.h"
 #include "base/cpu.h"
 #include "base/threads.h"
 #include "tensor/kernels/matmul_kernels.h"
@@ -23,10 +22,9 @@
 #define MOST_SPLITS 16
 #define TILE_SIDE 512
 
-/* What a context keeps: in its slot. */
+/* What a context keeps: packing buffers that nobody uses now. */
 typedef struct matmul_state {
-  _Atomic(mcl_matmul_fn) serial;
-  _Atomic(float *) cell[CELLS]; /* packing buffers that nobody uses now */
+  _Atomic(float *) cell[CELLS];
 } matmul_state;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -45,9 +43,9 @@ static const mcl_matmul_kernel *kernel_of_machine(void) {
   }
 }
 
-const char *mcl_matmul_kernel_name(void) { return kernel_of_machine()->name; }
-
 /* ---- Buffers ---- */
+
+static mcl_status state_new(mcl_context *ctx, void *out) { return mcl_alloc_zero(ctx, sizeof(matmul_state), out); }
 
 static void state_free(mcl_context *ctx, void *value) {
   matmul_state *state = value;
@@ -55,20 +53,10 @@ static void state_free(mcl_context *ctx, void *value) {
   mcl_free(ctx, state);
 }
 
-/* NULL only where memory is short. Workers may race to make it: one wins. */
+/* NULL only where memory is short. */
 static matmul_state *state_of(mcl_context *ctx) {
-  matmul_state *state = __atomic_load_n(&ctx->slot[MCL_SLOT_MATMUL].value, __ATOMIC_ACQUIRE);
-  if (state || mcl_alloc_zero(ctx, sizeof *state, &state)) return state;
-  pthread_mutex_lock(&ctx->lock);
-  matmul_state *first = ctx->slot[MCL_SLOT_MATMUL].value;
-  if (!first) {
-    ctx->slot[MCL_SLOT_MATMUL].release = state_free;
-    __atomic_store_n(&ctx->slot[MCL_SLOT_MATMUL].value, state, __ATOMIC_RELEASE);
-  }
-  pthread_mutex_unlock(&ctx->lock);
-  if (!first) return state;
-  mcl_free(ctx, state);
-  return first;
+  static const mcl_keeper keeper = {state_new, state_free};
+  return mcl_context_keep(ctx, MCL_SLOT_MATMUL, &keeper);
 }
 
 /* Where a thread looks first, so that it tends to get the buffer that lies in its cache. */
@@ -106,7 +94,7 @@ mcl_status mcl_matmul_reserve(mcl_context *ctx) {
   matmul_state *state = state_of(ctx);
   if (!state) return MCL_ERROR_MEMORY;
   const mcl_matmul_kernel *kernel = kernel_of_machine();
-  int kept = 0, wanted = (int)least(ctx->threads, CELLS);
+  int kept = 0, wanted = (int)least(mcl_context_threads(ctx), CELLS);
   for (int i = 0; i < CELLS; i++) kept += atomic_load(&state->cell[i]) != NULL;
   for (; kept < wanted; kept++) {
     float *buffer;
@@ -267,7 +255,7 @@ static void multiply_by_dots(const mcl_matmul_kernel *kernel, const mcl_matmul *
 
 #define DOT_ROWS 3 /* up to here the packing of the other side would cost more than it saves */
 
-void mcl_matmul_own(mcl_context *ctx, const mcl_matmul *p) { mcl_matmul_with(ctx, kernel_of_machine(), p); }
+void mcl_matmul_serial(mcl_context *ctx, const mcl_matmul *p) { mcl_matmul_with(ctx, kernel_of_machine(), p); }
 
 void mcl_matmul_with(mcl_context *ctx, const mcl_matmul_kernel *kernel, const mcl_matmul *p) {
   if (p->m <= 0 || p->n <= 0) return;
@@ -296,19 +284,6 @@ void mcl_matmul_with(mcl_context *ctx, const mcl_matmul_kernel *kernel, const mc
   mcl_matmul plain = *p;
   plain.packed_a = NULL; /* it was made for larger blocks */
   multiply_on_stack(kernel, &plain);
-}
-
-void mcl_matmul_serial(mcl_context *ctx, const mcl_matmul *p) {
-  matmul_state *state = state_of(ctx);
-  mcl_matmul_fn plugged = state ? atomic_load_explicit(&state->serial, memory_order_relaxed) : NULL;
-  (plugged ? plugged : mcl_matmul_own)(ctx, p);
-}
-
-mcl_status mcl_matmul_plug(mcl_context *ctx, mcl_matmul_fn serial) {
-  matmul_state *state = state_of(ctx);
-  if (!state) return MCL_ERROR_MEMORY;
-  atomic_store(&state->serial, serial);
-  return MCL_OK;
 }
 
 /* ---- All threads ---- */

@@ -1,5 +1,5 @@
-/* Matrix products behind a small table of functions: the runtime's own kernels, into which the engine plugs OpenBLAS
- * where that is faster (matmul_blas.c). Both compute over tiles whose size does not depend on the threads. */
+/* Matrix products, by kernels for each instruction set that give the same bits (kernels/matmul_kernels.h): the processor
+ * chooses, or MCL_KERNELS=portable|avx2|avx512 in the environment. Tiles do not depend on the threads. */
 #ifndef MCL_TENSOR_MATMUL_H
 #define MCL_TENSOR_MATMUL_H
 
@@ -32,18 +32,5 @@ void mcl_matmul_pack_a(const mcl_matmul *p, float *packed);
 int64_t mcl_matmul_packed_floats(int64_t m, int64_t k);
 /* Takes the buffers of all threads now, so that no later call allocates: for those who promise that. */
 mcl_status mcl_matmul_reserve(mcl_context *ctx);
-
-/* The table. Kernels are chosen once a context: by the processor, and by MCL_KERNELS=portable|avx2|avx512 in the
- * environment for tests. */
-typedef void (*mcl_matmul_fn)(mcl_context *ctx, const mcl_matmul *p);
-mcl_status mcl_matmul_plug(mcl_context *ctx,
-                           mcl_matmul_fn serial);           /* what mcl_matmul_serial calls; NULL: own kernels */
-void mcl_matmul_own(mcl_context *ctx, const mcl_matmul *p); /* the runtime's kernels, whatever is plugged */
-const char *mcl_matmul_kernel_name(void);                   /* "avx512" … */
-
-/* The engine's (matmul_blas.c): OpenBLAS, one call at a time in the whole process; and what the engine plugs, which is
- * that for the sizes at which it was measured to be faster, else own kernels. */
-void mcl_matmul_openblas(mcl_context *ctx, const mcl_matmul *p);
-void mcl_matmul_blas(mcl_context *ctx, const mcl_matmul *p);
 
 #endif

@@ -318,15 +318,15 @@ static uint64_t hash_options(const fit *f) {
   char text[1024];
   int length =
       snprintf(text, sizeof text,
-               "%lld %lld %lld %lld %s %s %s %a %a %a %a %a %a %a %d %s %a %a %a %a %d %a %a %a %llu %d %a %d %d %llx",
+               "%lld %lld %lld %lld %s %s %s %a %a %a %a %a %a %a %d %a %a %a %a %d %a %a %a %llu %d %a %d %d %llx",
                (long long)o->train->count, o->validation ? (long long)o->validation->count : 0, (long long)o->epochs,
                (long long)o->batch, f->task.loss ? f->task.loss->name : "own", o->optimiser.name,
                o->schedule.name ? o->schedule.name : "", o->label_smoothing, o->optimiser.rate, o->optimiser.momentum,
                o->optimiser.beta1, o->optimiser.beta2, o->optimiser.epsilon, o->optimiser.weight_decay,
-               2 * o->optimiser.nesterov + o->optimiser.no_momentum, mcl_matmul_kernel_name(), o->schedule.step_factor,
-               o->schedule.step_epochs, o->schedule.final_factor, o->schedule.warmup, o->augment.shift, o->augment.flip,
-               o->augment.rotate, o->augment.scale, (unsigned long long)o->seed, o->keep_best, o->clip_norm,
-               o->penalty != NULL, o->custom_loss != NULL, (unsigned long long)o->callbacks);
+               2 * o->optimiser.nesterov + o->optimiser.no_momentum, o->schedule.step_factor, o->schedule.step_epochs,
+               o->schedule.final_factor, o->schedule.warmup, o->augment.shift, o->augment.flip, o->augment.rotate,
+               o->augment.scale, (unsigned long long)o->seed, o->keep_best, o->clip_norm, o->penalty != NULL,
+               o->custom_loss != NULL, (unsigned long long)o->callbacks);
   uint64_t hash = XXH3_64bits(text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
   return hash_data(o->validation, hash_data(o->train, hash));
 }

@@ -99,7 +99,6 @@ int main(int argc, char **argv) {
   mcl_context *ctx;
   mcl_options wishes = {.threads = atoi(argv[3])};
   if (mcl_engine_new(&wishes, &ctx)) return 1;
-  if (getenv("BENCH_OWN_KERNELS")) TRY(mcl_matmul_plug(ctx, NULL));
   mcl_tensor *x, *y;
   mcl_dataset *data;
   int64_t rows = atoll(argv[2]);

@@ -93,15 +93,64 @@ static void every_kernel_multiplies_every_shape_and_transposition(void **state) 
         }
 }
 
-static void openblas_agrees_behind_the_same_call(void **state) {
-  assert_ok(*state, mcl_matmul_plug(*state, mcl_matmul_openblas));
+/* Runs every kernel that the processor has over one problem; all must give what the portable one gives. */
+static void check_same_bits(mcl_context *ctx, problem *q) {
+  float *expected = malloc(q->size_c + 1);
+  assert_non_null(expected);
+  for (size_t which = 0; which < sizeof kernels / sizeof *kernels && which <= (size_t)mcl_cpu_isa(); which++) {
+    memcpy(q->c, q->before, q->size_c);
+    mcl_matmul_with(ctx, kernels[which], &q->p);
+    if (which == 0) memcpy(expected, q->c, q->size_c);
+    if (memcmp(expected, q->c, q->size_c))
+      fail_msg("%s: %lldx%lldx%lld %d%d: other bits than portable's", kernels[which]->name, (long long)q->p.m,
+               (long long)q->p.n, (long long)q->p.k, q->p.transpose_a, q->p.transpose_b);
+  }
+  free(expected);
+}
+
+static void every_kernel_gives_the_same_bits(void **state) {
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
-    for (int kind = 0; kind < 4; kind++) {
-      problem q = make(shapes[s][0], shapes[s][1], shapes[s][2], kind & 1, kind & 2, 1.5f, -1, 2);
-      mcl_matmul_serial(*state, &q.p);
-      check_against_doubles(&q, "openblas");
+    for (int kind = 0; kind < 8; kind++) {
+      bool scaled = kind & 4;
+      problem q =
+          make(shapes[s][0], shapes[s][1], shapes[s][2], kind & 1, kind & 2, scaled ? -0.75f : 1, scaled ? 0.5f : 0, 1);
+      check_same_bits(*state, &q);
       drop(&q);
     }
+}
+
+/* Numbers whose products and sums lie between two floats, are subnormal, or cancel. */
+static void the_same_bits_where_rounding_is_hardest(void **state) {
+  static const float hard[] = {0,
+                               -0.0f,
+                               1,
+                               -1,
+                               0x1.000002p0f,
+                               -0x1.000002p0f,
+                               0x1p-12f,
+                               0x1p-24f,
+                               -0x1p-24f,
+                               0x1.fffffep0f,
+                               0x1p-75f,
+                               -0x1p-75f,
+                               0x1.8p-76f,
+                               0x1p-126f,
+                               0x1p-149f,
+                               -0x1p-149f,
+                               0x1p60f,
+                               -0x1p60f,
+                               0x1.000002p60f,
+                               3,
+                               0x1.555556p-2f};
+  enum { COUNT = sizeof hard / sizeof *hard };
+  mcl_random random = mcl_random_at(3, 0);
+  for (int round = 0; round < 200; round++) {
+    problem q = make(1 + round % 9, 1 + round % 37, 1 + round % 150, round & 1, round & 2, 1, round & 4 ? 1.0f : 0.0f, 0);
+    for (int64_t i = 0; i < q.p.m * q.p.k; i++) q.a[i] = hard[mcl_random_below(&random, COUNT)];
+    for (int64_t i = 0; i < q.p.k * q.p.n; i++) q.b[i] = hard[mcl_random_below(&random, COUNT)];
+    check_same_bits(*state, &q);
+    drop(&q);
+  }
 }
 
 static void an_empty_sum_scales_c(void **state) {
@@ -116,29 +165,27 @@ static void an_empty_sum_scales_c(void **state) {
 
 static void threads_do_not_change_a_bit(void **state) {
   static const int64_t sizes[][3] = {{64, 300, 784}, {513, 700, 290}, {9, 2000, 900}, {2000, 5, 300}};
-  for (int blas = 0; blas < 2; blas++)
-    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-      for (int kind = 0; kind < 4; kind++) {
-        problem q = make(sizes[s][0], sizes[s][1], sizes[s][2], kind & 1, kind & 2, 1, 0, 0);
-        float *first = malloc(q.size_c);
-        assert_non_null(first);
-        for (int threads = 1; threads <= 5; threads += threads == 1 ? 1 : 3) { /* 1, 2, 5 */
-          mcl_context *ctx;
-          mcl_options options = {.threads = threads};
-          assert_int_equal(mcl_context_new(&options, &ctx), MCL_OK);
-          if (blas) assert_ok(ctx, mcl_matmul_plug(ctx, mcl_matmul_openblas));
-          memcpy(q.c, q.before, q.size_c);
-          assert_ok(ctx, mcl_matmul_run(ctx, &q.p));
-          if (threads == 1) {
-            check_against_doubles(&q, "run");
-            memcpy(first, q.c, q.size_c);
-          }
-          assert_memory_equal(first, q.c, q.size_c);
-          mcl_context_free(ctx);
+  for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
+    for (int kind = 0; kind < 4; kind++) {
+      problem q = make(sizes[s][0], sizes[s][1], sizes[s][2], kind & 1, kind & 2, 1, 0, 0);
+      float *first = malloc(q.size_c);
+      assert_non_null(first);
+      for (int threads = 1; threads <= 5; threads += threads == 1 ? 1 : 3) { /* 1, 2, 5 */
+        mcl_context *ctx;
+        mcl_options options = {.threads = threads};
+        assert_int_equal(mcl_context_new(&options, &ctx), MCL_OK);
+        memcpy(q.c, q.before, q.size_c);
+        assert_ok(ctx, mcl_matmul_run(ctx, &q.p));
+        if (threads == 1) {
+          check_against_doubles(&q, "run");
+          memcpy(first, q.c, q.size_c);
         }
-        free(first);
-        drop(&q);
+        assert_memory_equal(first, q.c, q.size_c);
+        mcl_context_free(ctx);
       }
+      free(first);
+      drop(&q);
+    }
   (void)state;
 }
 
@@ -146,14 +193,14 @@ static void a_packed_once_gives_the_same_bits(void **state) {
   for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
     for (int kind = 0; kind < 4; kind++) {
       problem q = make(shapes[s][0], shapes[s][1], shapes[s][2], kind & 1, kind & 2, 1, 0, 1);
-      mcl_matmul_own(*state, &q.p);
+      mcl_matmul_serial(*state, &q.p);
       float *expected = malloc(q.size_c + 1), *packed = malloc(sizeof(float) * (size_t)(q.p.m * q.p.k));
       assert_true(expected && packed);
       memcpy(expected, q.c, q.size_c);
       memcpy(q.c, q.before, q.size_c);
       mcl_matmul_pack_a(&q.p, packed);
       q.p.packed_a = packed;
-      mcl_matmul_own(*state, &q.p);
+      mcl_matmul_serial(*state, &q.p);
       assert_memory_equal(expected, q.c, q.size_c);
       assert_ok(*state, mcl_matmul_run(*state, &q.p));
       check_against_doubles(&q, "packed");
@@ -165,7 +212,7 @@ static void a_packed_once_gives_the_same_bits(void **state) {
 
 static void memory_that_is_short_changes_neither_bits_nor_success(void **state) {
   problem q = make(150, 333, 515, false, true, 1, 0, 0);
-  mcl_matmul_own(*state, &q.p);
+  mcl_matmul_serial(*state, &q.p);
   float *expected = malloc(q.size_c);
   assert_non_null(expected);
   memcpy(expected, q.c, q.size_c);
@@ -173,7 +220,7 @@ static void memory_that_is_short_changes_neither_bits_nor_success(void **state) 
   mcl_options options = {.threads = 1, .memory_limit = 100};
   assert_int_equal(mcl_context_new(&options, &ctx), MCL_OK);
   memcpy(q.c, q.before, q.size_c);
-  mcl_matmul_own(ctx, &q.p);
+  mcl_matmul_serial(ctx, &q.p);
   assert_memory_equal(expected, q.c, q.size_c);
   assert_fails(ctx, MCL_ERROR_MEMORY, "limit", mcl_matmul_reserve(ctx));
   mcl_context_free(ctx);
@@ -200,7 +247,8 @@ static void nothing_is_allocated_after_a_reservation(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       context_test(every_kernel_multiplies_every_shape_and_transposition),
-      context_test(openblas_agrees_behind_the_same_call),
+      context_test(every_kernel_gives_the_same_bits),
+      context_test(the_same_bits_where_rounding_is_hardest),
       context_test(an_empty_sum_scales_c),
       context_test(threads_do_not_change_a_bit),
       context_test(a_packed_once_gives_the_same_bits),

@@ -4,6 +4,7 @@
 
 #define WIDTH 8
 #define MR 6
+#define DOT_COLUMNS 3
 #define VECTOR __m256
 #define ZERO() _mm256_setzero_ps()
 #define LOAD(p) _mm256_loadu_ps(p)

@@ -4,6 +4,7 @@
 
 #define WIDTH 16
 #define MR 14
+#define DOT_COLUMNS 4
 #define VECTOR __m512
 #define ZERO() _mm512_setzero_ps()
 #define LOAD(p) _mm512_loadu_ps(p)

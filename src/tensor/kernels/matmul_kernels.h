@@ -1,6 +1,7 @@
 /* Micro-kernels of the matrix product: all that depends on the machine. One row an instruction set; the framework
- * around them is matmul.c. Each element of a product is one chain of multiply-adds over k within a block of `kc`, whatever
- * tile it falls into, so results do not depend on how the work was cut. */
+ * around them is matmul.c. Each element of a product is one chain of fused multiply-adds over k within a block of `kc`, whatever
+ * tile it falls into, and each dot product has MCL_DOT_LANES of them: results depend neither on how the work was cut nor on
+ * the kernel, bit for bit. kc is therefore the same in every row. */
 #ifndef MCL_TENSOR_MATMUL_KERNELS_H
 #define MCL_TENSOR_MATMUL_KERNELS_H
 
@@ -23,6 +24,7 @@ typedef void (*mcl_micro_fn)(const mcl_micro_tile *tile);
 #define MCL_MICRO_MAX_ROWS 14
 #define MCL_MICRO_MAX_COLUMNS 32
 #define MCL_MICRO_MAX_K 256
+#define MCL_DOT_LANES 32
 
 typedef struct mcl_matmul_kernel {
   const char *name;
@@ -32,7 +34,8 @@ typedef struct mcl_matmul_kernel {
   /* k × `lanes` panels: dst[p·step + i] = src[p·ld + i], or src[i·ld + p]; lanes … step-1 are zeroed. */
   void (*pack_rows)(int64_t k, int lanes, int step, const float *src, int64_t ld, float *dst);
   void (*pack_columns)(int64_t k, int lanes, int step, const float *src, int64_t ld, float *dst);
-  /* out[j] = Σ_p x[p] · y[j·ld + p], j < count: for products with one row, vectors along k. */
+  /* out[j] = Σ_p x[p] · y[j·ld + p], j < count: for products with one row, vectors along k. Lane p % 32 takes element p;
+   * lanes are added 16 to 16, 8 to 8 … . */
   void (*dots)(int64_t k, const float *x, const float *y, int64_t ld, int64_t count, float *out);
 } mcl_matmul_kernel;
 

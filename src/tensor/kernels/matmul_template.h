@@ -1,6 +1,7 @@
 /* The micro-kernels, written once over a few names that the including file defines for its instruction set:
  *   VECTOR, WIDTH                 the type, floats in it
  *   MR                            rows of the largest tile; 2·MR vectors of sums, two of B and one of A must fit
+ *   DOT_COLUMNS                   dot products at once: each has 32 lanes of sums
  *   ZERO()  LOAD(p)  STORE(p, v)  BROADCAST(x)  FMA(a, b, c) = a·b + c  MUL(a, b)
  *   LOAD_PART(p, n)  STORE_PART(p, v, n)      the first n lanes, others zero and untouched
  *   KERNEL, KERNEL_NAME, BLOCK_M, BLOCK_N     the row that is made
@@ -137,41 +138,46 @@ static void pack_columns(int64_t k, int lanes, int step, const float *src, int64
       for (int i = lanes; i < step; i++) dst[p * step + i] = 0;
 }
 
-/* ---- Dot products ---- */
+/* ---- Dot products ----
+ *
+ * Element p belongs to lane p % 32, whatever the width of a vector, and lanes are added in one order: 16 to 16, 8 to 8 … . */
 
-INLINE float lanes_sum(VECTOR v) {
+#define DOT_VECTORS (MCL_DOT_LANES / WIDTH)
+
+INLINE float lanes_sum(VECTOR *sum) {
   float lane[WIDTH];
-  STORE(lane, v);
+  UNROLL for (int half = DOT_VECTORS / 2; half > 0; half /= 2) for (int i = 0; i < half; i++) sum[i] =
+      FMA(sum[i], BROADCAST(1.0f), sum[i + half]);
+  STORE(lane, sum[0]);
   for (int half = WIDTH / 2; half > 0; half /= 2)
     for (int i = 0; i < half; i++) lane[i] += lane[i + half];
   return lane[0];
 }
 
-/* `columns` dot products at once, two chains of sums each. */
+INLINE int lanes_in(int64_t left) { return left < 0 ? 0 : left < WIDTH ? (int)left : WIDTH; }
+
 INLINE void dots_of(int64_t k, const float *x, const float *y, int64_t ld, const int columns, float *out) {
-  VECTOR sum[4][2];
-  UNROLL for (int j = 0; j < 4; j++) sum[j][0] = sum[j][1] = ZERO();
+  VECTOR sum[DOT_COLUMNS][DOT_VECTORS];
+  UNROLL for (int j = 0; j < columns; j++) UNROLL for (int v = 0; v < DOT_VECTORS; v++) sum[j][v] = ZERO();
   int64_t p = 0;
-  for (; p + 2 * WIDTH <= k; p += 2 * WIDTH) {
-    VECTOR x0 = LOAD(x + p), x1 = LOAD(x + p + WIDTH);
-    UNROLL for (int j = 0; j < 4; j++) {
-      if (j >= columns) continue;
-      sum[j][0] = FMA(x0, LOAD(y + j * ld + p), sum[j][0]);
-      sum[j][1] = FMA(x1, LOAD(y + j * ld + p + WIDTH), sum[j][1]);
+  for (; p + MCL_DOT_LANES <= k; p += MCL_DOT_LANES) UNROLL for (int v = 0; v < DOT_VECTORS; v++) {
+      VECTOR x0 = LOAD(x + p + v * WIDTH);
+      UNROLL for (int j = 0; j < columns; j++) sum[j][v] = FMA(x0, LOAD(y + j * ld + p + v * WIDTH), sum[j][v]);
     }
+  UNROLL for (int v = 0; v < DOT_VECTORS; v++) {
+    int64_t at = p + v * WIDTH;
+    if (at - v * WIDTH % 16 >= k) continue; /* sixteen lanes at once get their element or a zero, in every width */
+    int lanes = lanes_in(k - at);
+    if (lanes == 0) at = 0; /* reads nothing */
+    VECTOR x0 = LOAD_PART(x + at, lanes);
+    UNROLL for (int j = 0; j < columns; j++) sum[j][v] = FMA(x0, LOAD_PART(y + j * ld + at, lanes), sum[j][v]);
   }
-  for (; p < k; p += WIDTH) {
-    int lanes = k - p < WIDTH ? (int)(k - p) : WIDTH;
-    VECTOR x0 = LOAD_PART(x + p, lanes);
-    UNROLL for (int j = 0; j < 4; j++) if (j < columns) sum[j][0] =
-        FMA(x0, LOAD_PART(y + j * ld + p, lanes), sum[j][0]);
-  }
-  UNROLL for (int j = 0; j < 4; j++) if (j < columns) out[j] = lanes_sum(FMA(sum[j][0], BROADCAST(1.0f), sum[j][1]));
+  UNROLL for (int j = 0; j < columns; j++) out[j] = lanes_sum(sum[j]);
 }
 
 static void dots(int64_t k, const float *x, const float *y, int64_t ld, int64_t count, float *out) {
   int64_t j = 0;
-  for (; j + 4 <= count; j += 4) dots_of(k, x, y + j * ld, ld, 4, out + j);
+  for (; j + DOT_COLUMNS <= count; j += DOT_COLUMNS) dots_of(k, x, y + j * ld, ld, DOT_COLUMNS, out + j);
   for (; j < count; j++) dots_of(k, x, y + j * ld, ld, 1, out + j);
 }
 
