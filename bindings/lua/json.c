@@ -1,6 +1,7 @@
 /* JSON: read by jansson; written here, because reports want keys in a fixed order and the shortest digits that give the
  * same number back. A table with elements 1 … n is an array, any other an object with sorted keys; an empty table is an
- * object unless core.json_array marked it. NaN and infinities, which JSON lacks, are written as null. */
+ * object unless core.json_array marked it. NaN and infinities, which JSON lacks, are written as null; bytes that are no
+ * UTF-8 as U+FFFD, since a name in a file may be anything and what is written is to be read by any reader. */
 #include <jansson.h>
 #include <math.h>
 #include <stdint.h>
@@ -40,22 +41,34 @@ static void add(json_text *out, const char *text, size_t size) {
 
 static void add_text(json_text *out, const char *text) { add(out, text, strlen(text)); }
 
+/* Bytes of the character that `text` begins with; 0: it is not UTF-8 (cut short, overlong, a surrogate, past U+10FFFF). */
+static size_t character_size(const unsigned char *text, size_t size) {
+  unsigned char c = text[0];
+  size_t length = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
+  if (length > size) return 0;
+  for (size_t i = 1; i < length; i++)
+    if ((text[i] & 0xc0) != 0x80) return 0;
+  bool is_overlong = (c == 0xe0 && text[1] < 0xa0) || (c == 0xf0 && text[1] < 0x90);
+  bool is_outside = (c == 0xed && text[1] > 0x9f) || (c == 0xf4 && text[1] > 0x8f);
+  return is_overlong || is_outside ? 0 : length;
+}
+
 static void add_string(json_text *out, const char *text, size_t size) {
   add_text(out, "\"");
-  for (size_t i = 0; i < size; i++) {
+  for (size_t i = 0, length; i < size; i += length ? length : 1) {
     unsigned char c = (unsigned char)text[i];
     char escaped[8];
-    if (c == '"' || c == '\\')
-      snprintf(escaped, sizeof escaped, "\\%c", c);
+    length = character_size((const unsigned char *)text + i, size - i);
+    if (!length)
+      add_text(out, "\xef\xbf\xbd");
+    else if (length > 1 || (c >= 0x20 && c != 0x7f && c != '"' && c != '\\'))
+      add(out, text + i, length);
     else if (c == '\n')
-      snprintf(escaped, sizeof escaped, "\\n");
-    else if (c < 0x20 || c == 0x7f)
-      snprintf(escaped, sizeof escaped, "\\u%04x", c);
+      add_text(out, "\\n");
     else {
-      add(out, text + i, 1);
-      continue;
+      snprintf(escaped, sizeof escaped, c == '"' || c == '\\' ? "\\%c" : "\\u%04x", c);
+      add_text(out, escaped);
     }
-    add_text(out, escaped);
   }
   add_text(out, "\"");
 }
@@ -70,7 +83,7 @@ static void add_number(json_text *out, double value) {
     snprintf(text, sizeof text, "%.*g", digits, value);
     if (strtod(text, NULL) == value) break;
   }
-  add_text(out, text);
+  add_text(out, value == 0 && signbit(value) ? "-0.0" : text); /* "-0" would be read as a whole number */
 }
 
 static void add_break(json_text *out, int depth) {
@@ -237,7 +250,7 @@ static int decode(lua_State *L) {
   mcl_lua_string(L, 1, "text");
   const char *text = lua_tolstring(L, 1, &size);
   lua_pushcfunction(L, push_protected);
-  json_t *value = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &error);
+  json_t *value = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
   if (!value) return mcl_lua_fail(L, "json: line %d, column %d: %s", error.line, error.column, error.text);
   lua_pushlightuserdata(L, value);
   int status = lua_pcall(L, 1, 1, 0);
