@@ -44,6 +44,21 @@ describe("a selector", function()
     assert.same({ "Block[0]", "[!]" }, names(select_layers.matching(odd, "*[]]")))
   end)
 
+  it("takes what a class of a glob names, whatever it means in Lua's patterns", function()
+    local odd = {}
+    for i, name in ipairs { "]", "%", "^", "a", "-" } do
+      odd[i] = { name = name, weight_name = name .. ".weight", kind = "linear" }
+    end
+    local function matched(glob)
+      return names(select_layers.matching(odd, glob))
+    end
+    assert.same({ "%", "^", "a" }, matched "[%-%^a]")
+    assert.same({ "]", "a" }, matched "[]a]")
+    assert.same({ "%", "^", "-" }, matched "[!]a]")
+    assert.same({ "]", "^", "a" }, matched "[]-a]")
+    assert.error_matches(function() matched "[b-a]" end, "matches no layer")
+  end)
+
   it("takes a dot or a dash as they are", function()
     assert.error_matches(function() select_layers.matching(layers, "conv.") end, "matches no layer")
   end)

@@ -5,16 +5,30 @@ local check = require "mcl.check"
 
 local select_layers = {}
 
+-- A Lua set of the bytes that a glob's "[a-c]" or "[!a-c]" names: one by one, since the ends of a range cannot be
+-- escaped in a set of Lua's.
+local function set_of(items, is_negated)
+  local bytes, at = {}, 1
+  while at <= #items do
+    local is_range = items:find("^.%-.", at)
+    for byte = items:byte(at), items:byte(is_range and at + 2 or at) do
+      bytes[#bytes + 1] = string.char(byte):gsub("%W", "%%%0")
+    end
+    at = at + (is_range and 3 or 1)
+  end
+  if #bytes == 0 then return is_negated and "." or "[^\0-\255]" end -- a range from its end to its beginning
+  return (is_negated and "[^" or "[") .. table.concat(bytes) .. "]"
+end
+
 -- A Lua pattern for a glob; nil where it has no wildcard.
 local function pattern_of(glob)
   if not glob:find "[%*%?%[]" then return nil end
   local parts, at = {}, 1
   while at <= #glob do
     local letter = glob:sub(at, at)
-    local negation, set, after = glob:match("^%[(!?)([^%]][^%]]*)%]()", at)
-    if not set then negation, set, after = glob:match("^%[(!?)(%][^%]]*)%]()", at) end
-    if set then
-      parts[#parts + 1] = (negation == "" and "[" or "[^") .. set:gsub("[%%%]%[%^]", "%%%0") .. "]"
+    local negation, set, after = glob:match("^%[(!?)(%]?[^%]]*)%]()", at)
+    if set and set ~= "" then
+      parts[#parts + 1] = set_of(set, negation == "!")
       at = after
     else
       if letter == "[" then check.fail('selector "%s" is no glob: its [ has no ]', glob) end
