@@ -58,6 +58,14 @@ describe("a recipe's options", function()
     assert.is_nil(values)
   end)
 
+  it("are given back by their text, digit for digit", function()
+    local made = sample { none = { {}, "densities" } }
+    for name, value in pairs { density = 0.1 + 0.2, steps = { 1 / 3, 0.5 }, bits = 3, deep = true, none = {} } do
+      assert.same(value, made:resolve({ [name] = recipe.text_of(value) })[name])
+    end
+    assert.equal("0.1", recipe.text_of(0.1))
+  end)
+
   it("name the nearest when one is unknown", function()
     local _, message = sample():resolve { densty = "0.1" }
     assert.matches("density", message, 1, true)

@@ -55,6 +55,7 @@ local function parse(kind, text)
     return nil
   elseif kind == "list" then
     local list = {}
+    if not text:find "%S" then return list end
     for item in (text .. ","):gmatch "%s*([^,]*)%s*," do
       list[#list + 1] = tonumber(item)
       if not list[#list] then return nil end
@@ -115,16 +116,17 @@ function Recipe:names()
   return check.sorted_keys(self.options)
 end
 
---- The default of an option as text.
+--- The value of an option as text that gives it back.
 function recipe.text_of(value)
   if type(value) == "table" then
     local texts = {}
-    for i, number in ipairs(value) do
-      texts[i] = tostring(number)
+    for i, item in ipairs(value) do
+      texts[i] = recipe.text_of(item)
     end
     return table.concat(texts, ",")
   end
-  return tostring(value)
+  local text = tostring(value) -- fourteen digits, where those are enough
+  return math.type(value) == "float" and tonumber(text) ~= value and ("%.17g"):format(value) or text
 end
 
 --- Resolved options: defaults, with `settings` (name → text, or a value of the right type) over them. An unknown name
@@ -178,7 +180,7 @@ function Recipe:help()
     end
     local left = ("%s=%s"):format(name, recipe.text_of(option[1]))
     local limit = #limits > 0 and " (" .. table.concat(limits, "; ") .. ")" or ""
-    lines[#lines + 1] = ("  %-26s %s%s"):format(left, option[2], limit)
+    lines[#lines + 1] = "  " .. left .. (" "):rep(26 - #left) .. " " .. option[2] .. limit
   end
   return table.concat(lines, "\n")
 end
