@@ -75,6 +75,16 @@ static mcl_status damaged(mcl_context *ctx, const char *path) {
   return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: the checkpoint is damaged; remove it to train from the beginning", path);
 }
 
+/* Can a fit have come to this place? A checksum tells of damage, not of a writer that was wrong. */
+static bool is_possible(const uint8_t *stored) {
+  mcl_fit_place place;
+  uint8_t is_stopped =
+      stored[offsetof(mcl_fit_place, is_stopped)]; /* read as a number first: not every byte is a bool */
+  if (is_stopped > 1) return false;
+  memcpy(&place, stored, sizeof place);
+  return place.epochs_done >= 0 && place.step >= 0 && place.best_epoch >= 0 && place.best_epoch <= place.epochs_done;
+}
+
 static mcl_status read_arrays(mcl_fit_state *s, const mcl_file_map *map, const char *path, mcl_fit_place *place,
                               bool *found) {
   float *array[2 + MCL_OPTIMISER_SLOTS];
@@ -87,7 +97,7 @@ static mcl_status read_arrays(mcl_fit_state *s, const mcl_file_map *map, const c
   uint64_t hash = XXH3_64bits(&head, sizeof head), stored;
   for (int i = 0; i < count; at += size[i++]) hash = XXH3_64bits_withSeed(map->data + at, size[i], hash);
   memcpy(&stored, map->data + at, sizeof stored);
-  if (stored != hash) return damaged(s->ctx, path);
+  if (stored != hash || !is_possible(map->data + offsetof(header, place))) return damaged(s->ctx, path);
   at = sizeof(header);
   for (int i = 0; i < count; at += size[i++]) memcpy(array[i], map->data + at, size[i]);
   memcpy(place, &head.place, sizeof *place);
