@@ -1,10 +1,8 @@
 /* Containers: whatever the bytes, opening, describing and decoding end within bounds; what opens and decodes is written
  * again, opens, and has the same values. Checksums are mended first, or nothing behind them would be reached. */
-#include <stdlib.h>
-
 #include "artifact/container.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 /* The guard after the directory. */
 static void mend_guard(mcl_context *ctx, uint8_t *data, size_t size) {
@@ -51,14 +49,6 @@ static bool load_all(mcl_model *model) {
   return true;
 }
 
-/* A NaN that was stored as f16 need not keep its bits. */
-static bool same(const mcl_tensor *a, const mcl_tensor *b) {
-  const float *x = a->data, *y = b->data;
-  for (int64_t i = 0; i < a->count; i++)
-    if (memcmp(&x[i], &y[i], sizeof *x) != 0 && (x[i] == x[i] || y[i] == y[i])) return false;
-  return true;
-}
-
 static void write_again(mcl_model *model) {
   mcl_context *ctx = model->ctx;
   mcl_buffer file = {.ctx = ctx};
@@ -76,7 +66,7 @@ static void write_again(mcl_model *model) {
     mcl_tensor *a, *b;
     status = mcl_weight_values(model, w, &a);
     if (!status) status = mcl_weight_values(again, w, &b);
-    if (!status && !same(a, b)) abort();
+    if (!status && !fuzz_same(mcl_tensor_f32(a), mcl_tensor_f32(b), a->count)) abort();
   }
   if (status && status != MCL_ERROR_MEMORY) abort();
   mcl_model_free(again);
@@ -84,11 +74,9 @@ static void write_again(mcl_model *model) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-  static mcl_context *ctx;
+  mcl_context *ctx = fuzz_context((size_t)2 << 20);
   mcl_model *model;
   uint8_t *copy;
-  mcl_options options = {.threads = 1, .memory_limit = (size_t)64 << 20};
-  if (!ctx && mcl_context_new(&options, &ctx)) return 0;
   if (mcl_alloc(ctx, size, &copy)) return 0;
   if (size) memcpy(copy, data, size);
   mend_guard(ctx, copy, size);
