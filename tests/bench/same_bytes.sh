@@ -1,5 +1,5 @@
 #!/bin/sh
-# The artifact's sha256 with 1, 2 and 4 threads, and after kill and --resume
+# The artifact's sha256 with 1, 2 and 4 threads, with each set of kernels, and after kill and --resume
 set -eu
 cd "$(dirname "$0")/../.."
 fragment=$1
@@ -27,6 +27,15 @@ for net in lenet300 lenet5; do
     "$mcl" deep_compression "$work/$net-$threads.bin" --data $data -o "$work/$net-$threads.mcl" $options --threads $threads --quiet >/dev/null
     [ $threads != 1 ] || first=$(sum "$work/$net-1.mcl")
     report "$net, $threads threads" "$(sum "$work/$net-$threads.mcl")" $(($(date +%s) - began))
+  done
+  # Each set of kernels that the processor has, on two threads. The portable one has no fused multiply-add to use: its net is small.
+  for kernels in portable avx2 avx512; do
+    [ "$net $kernels" != "lenet5 portable" ] || continue
+    began=$(date +%s)
+    MCL_KERNELS=$kernels "$mcl" train examples/models/$net.lua --data $data -o "$work/$net-$kernels.bin" --set epochs=1 --threads 2 --quiet >/dev/null
+    # shellcheck disable=SC2086
+    MCL_KERNELS=$kernels "$mcl" deep_compression "$work/$net-$kernels.bin" --data $data -o "$work/$net-$kernels.mcl" $options --threads 2 --quiet >/dev/null
+    report "$net, $kernels" "$(sum "$work/$net-$kernels.mcl")" $(($(date +%s) - began))
   done
   # Killed again and again, without a chance to tidy up, until the run gets through.
   began=$(date +%s)
