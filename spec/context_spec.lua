@@ -153,6 +153,29 @@ describe("JSON", function()
     assert.error_matches(function() core.json_encode(loop) end, "does a table hold itself")
     assert.error_matches(function() core.json_decode '{"a":' end, "line 1, column 5")
     assert.error_matches(function() core.json_decode '{"a":1,"a":2}' end, "duplicate")
+    assert.error_matches(function() core.json_decode '{"a":null,"a":2}' end, "duplicate")
+  end)
+
+  it("reads what RFC 8259 says, and nothing else", function()
+    local good = { ["-0.5e+1"] = -5.0, ["12"] = 12, [" true\n"] = true,
+      ['"\\u00e9\\ud834\\udd1e\\n\\/"'] = "é𝄞\n/",
+      ['"é"'] = "é", ["-9223372036854775808"] = math.mininteger }
+    for text, value in pairs(good) do
+      local read = core.json_decode(text)
+      assert.same(value, read)
+      assert.equal(math.type(value), math.type(read))
+    end
+    assert.same({ { { 1, 2 }, {} }, a = {} }, { core.json_decode "[[1,2],[]]", a = core.json_decode "{}" })
+    assert.equal("[]", core.json_encode(core.json_decode "[ ]"))
+    local bad = { "", "01", "1.", ".5", "+1", "1e", "nul", "[1,]", "[1 2]", '{"a" 1}', "{a:1}", '{"a":1,}',
+      '"\1"', '"\\x"', '"open',
+      '"\\ud800"', '"\\u12"', '"\xff"', '"\xc0\xaf"', '"\xed\xa0\x80"', "1 2", "[", "1e999",
+      "9223372036854775808",
+      ("["):rep(101), ("1"):rep(3000) .. ".0" }
+    for _, text in ipairs(bad) do
+      assert.error_matches(function() core.json_decode(text) end, "json: line 1, column")
+    end
+    assert.error_matches(function() core.json_decode '{\n "a": 1,\n "b": x}' end, "line 3, column 7: a value is wanted")
   end)
 end)
 

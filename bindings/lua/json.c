@@ -1,14 +1,12 @@
-/* JSON: read by jansson; written here, because reports want keys in a fixed order and the shortest digits that give the
- * same number back. A table with elements 1 … n is an array, any other an object with sorted keys; an empty table is an
+/* Writing JSON: keys in a fixed order, and the shortest digits that give the same number back. A table with elements 1 … n is an array, any other an object with sorted keys; an empty table is an
  * object unless core.json_array marked it. NaN and infinities, which JSON lacks, are written as null; bytes that are no
  * UTF-8 as U+FFFD, since a name in a file may be anything and what is written is to be read by any reader. */
-#include <jansson.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lua/binding.h"
+#include "lua/json.h"
 
 #define MOST_DEPTH 100
 
@@ -22,6 +20,7 @@ typedef struct json_text {
   char *data;
   size_t size, capacity;
   int indent; /* spaces a level; 0: one line */
+  int64_t work;
 } json_text;
 
 #define HOLDER 3
@@ -30,7 +29,7 @@ static void add(json_text *out, const char *text, size_t size) {
   if (size > out->capacity - out->size) {
     size_t capacity = 2 * out->capacity + size + 256;
     char *data = lua_newuserdatauv(out->L, capacity, 0);
-    if (out->size) memcpy(data, out->data, out->size);
+    mcl_lua_check(out->L, mcl_copy(mcl_lua_ctx(out->L), data, out->data, out->size));
     lua_replace(out->L, HOLDER);
     out->data = data;
     out->capacity = capacity;
@@ -41,8 +40,7 @@ static void add(json_text *out, const char *text, size_t size) {
 
 static void add_text(json_text *out, const char *text) { add(out, text, strlen(text)); }
 
-/* Bytes of the character that `text` begins with; 0: it is not UTF-8 (cut short, overlong, a surrogate, past U+10FFFF). */
-static size_t character_size(const unsigned char *text, size_t size) {
+size_t mcl_lua_json_character(const unsigned char *text, size_t size) {
   unsigned char c = text[0];
   size_t length = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
   if (length > size) return 0;
@@ -58,7 +56,8 @@ static void add_string(json_text *out, const char *text, size_t size) {
   for (size_t i = 0, length; i < size; i += length ? length : 1) {
     unsigned char c = (unsigned char)text[i];
     char escaped[8];
-    length = character_size((const unsigned char *)text + i, size - i);
+    mcl_lua_worked(out->L, &out->work, 8);
+    length = mcl_lua_json_character((const unsigned char *)text + i, size - i);
     if (!length)
       add_text(out, "\xef\xbf\xbd");
     else if (length > 1 || (c >= 0x20 && c != 0x7f && c != '"' && c != '\\'))
@@ -92,7 +91,8 @@ static void add_break(json_text *out, int depth) {
   for (int i = 0; i < depth * out->indent; i++) add_text(out, " ");
 }
 
-static bool is_array(lua_State *L, int table) {
+static bool is_array(json_text *out, int table) {
+  lua_State *L = out->L;
   if (lua_getmetatable(L, table)) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
     bool marked = lua_rawequal(L, -1, -2);
@@ -100,7 +100,10 @@ static bool is_array(lua_State *L, int table) {
     if (marked) return true;
   }
   lua_Unsigned length = lua_rawlen(L, table), count = 0;
-  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) count++;
+  for (lua_pushnil(L); lua_next(L, table); lua_pop(L, 1)) {
+    count++;
+    mcl_lua_worked(L, &out->work, 8);
+  }
   return count > 0 && count == length;
 }
 
@@ -142,6 +145,7 @@ static void add_value(json_text *out, int depth) {
   size_t size;
   const char *text;
   luaL_checkstack(L, 8, "json");
+  mcl_lua_worked(L, &out->work, 1000); /* of a number's digits */
   if (depth > MOST_DEPTH) mcl_lua_fail(L, "json: nested deeper than %d; does a table hold itself?", MOST_DEPTH);
   switch (lua_type(L, at)) {
   case LUA_TNIL:
@@ -164,7 +168,7 @@ static void add_value(json_text *out, int depth) {
     add_string(out, text, size);
     break;
   case LUA_TTABLE:
-    if (is_array(L, at))
+    if (is_array(out, at))
       add_array(out, at, depth);
     else
       add_object(out, at, depth);
@@ -186,81 +190,22 @@ static int encode(lua_State *L) {
   return 1;
 }
 
+void mcl_lua_json_mark(lua_State *L) {
+  lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
+  lua_setmetatable(L, -2);
+}
+
 /* core.json_array(t): t, to be written as an array even when it is empty */
 static int mark_array(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   lua_settop(L, 1);
-  lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
-  lua_setmetatable(L, 1);
+  mcl_lua_json_mark(L);
   return 1;
-}
-
-/* ---- Reading ---- */
-
-static void push_json(lua_State *L, json_t *value, int depth) {
-  luaL_checkstack(L, 8, "json");
-  if (depth > MOST_DEPTH) luaL_error(L, "json: nested deeper than %d", MOST_DEPTH);
-  switch (json_typeof(value)) {
-  case JSON_OBJECT: {
-    const char *key;
-    json_t *field;
-    lua_newtable(L);
-    json_object_foreach(value, key, field) {
-      push_json(L, field, depth + 1);
-      lua_setfield(L, -2, key);
-    }
-    break;
-  }
-  case JSON_ARRAY:
-    lua_createtable(L, (int)json_array_size(value), 0);
-    for (size_t i = 0; i < json_array_size(value); i++) {
-      push_json(L, json_array_get(value, i), depth + 1);
-      lua_rawseti(L, -2, (lua_Integer)i + 1);
-    }
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &array_key);
-    lua_setmetatable(L, -2);
-    break;
-  case JSON_STRING:
-    lua_pushlstring(L, json_string_value(value), json_string_length(value));
-    break;
-  case JSON_INTEGER:
-    lua_pushinteger(L, json_integer_value(value));
-    break;
-  case JSON_REAL:
-    lua_pushnumber(L, json_real_value(value));
-    break;
-  case JSON_TRUE:
-  case JSON_FALSE:
-    lua_pushboolean(L, json_is_true(value));
-    break;
-  default:
-    lua_pushnil(L); /* null: the key is absent */
-  }
-}
-
-static int push_protected(lua_State *L) {
-  push_json(L, lua_touserdata(L, 1), 0);
-  return 1;
-}
-
-/* core.json_decode(text); null becomes nil */
-static int decode(lua_State *L) {
-  size_t size;
-  json_error_t error;
-  mcl_lua_string(L, 1, "text");
-  const char *text = lua_tolstring(L, 1, &size);
-  lua_pushcfunction(L, push_protected);
-  json_t *value = json_loadb(text, size, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &error);
-  if (!value) return mcl_lua_fail(L, "json: line %d, column %d: %s", error.line, error.column, error.text);
-  lua_pushlightuserdata(L, value);
-  int status = lua_pcall(L, 1, 1, 0);
-  json_decref(value);
-  return status ? lua_error(L) : 1;
 }
 
 void mcl_lua_open_json(lua_State *L) {
   static const luaL_Reg functions[] = {
-      {"json_encode", encode}, {"json_decode", decode}, {"json_array", mark_array}, {NULL, NULL}};
+      {"json_encode", encode}, {"json_decode", mcl_lua_json_decode}, {"json_array", mark_array}, {NULL, NULL}};
   lua_createtable(L, 0, 1);
   lua_pushliteral(L, "mcl"); /* what getmetatable gives: no finaliser is put into the mark */
   lua_setfield(L, -2, "__metatable");

@@ -17,7 +17,7 @@ mcl_status mcl_scheme_lowrank(mcl_context *ctx, int64_t rank, double energy, boo
   if (rank == 0 && !(energy > 0 && energy <= 1))
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "lowrank: energy = %g is out of range: above 0, at most 1; or give rank",
                     energy);
-  MCL_TRY(mcl_scheme_new(ctx, &mcl_lowrank_scheme_kind, out));
+  MCL_TRY(mcl_scheme_compose(ctx, &mcl_lowrank_scheme_kind, factors, NULL, out));
   lowrank *l = (lowrank *)*out;
   l->rank = rank;
   l->energy = energy;

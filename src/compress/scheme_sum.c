@@ -14,7 +14,7 @@ mcl_status mcl_scheme_sum(mcl_context *ctx, mcl_scheme *a, mcl_scheme *b, int al
   *out = NULL;
   if (alternations < 0)
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "sum: alternations = %d is out of range: 0 or more", alternations);
-  MCL_TRY(mcl_scheme_new(ctx, &mcl_sum_scheme_kind, out));
+  MCL_TRY(mcl_scheme_compose(ctx, &mcl_sum_scheme_kind, a, b, out));
   ((sum *)*out)->first = mcl_scheme_retain(a);
   ((sum *)*out)->second = mcl_scheme_retain(b);
   ((sum *)*out)->alternations = alternations;

@@ -33,7 +33,7 @@ static mcl_status check_order(mcl_context *ctx, const mcl_scheme *a, const mcl_s
 mcl_status mcl_scheme_then(mcl_context *ctx, mcl_scheme *a, mcl_scheme *b, mcl_scheme **out) {
   *out = NULL;
   MCL_TRY(check_order(ctx, a, b));
-  MCL_TRY(mcl_scheme_new(ctx, &mcl_then_kind, out));
+  MCL_TRY(mcl_scheme_compose(ctx, &mcl_then_kind, a, b, out));
   ((then *)*out)->first = mcl_scheme_retain(a);
   ((then *)*out)->second = mcl_scheme_retain(b);
   return MCL_OK;

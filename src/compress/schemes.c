@@ -8,8 +8,20 @@ mcl_status mcl_scheme_new(mcl_context *ctx, const mcl_scheme_kind *kind, mcl_sch
   *out = NULL;
   mcl_scheme *scheme;
   MCL_TRY(mcl_alloc_zero(ctx, kind->size, &scheme));
-  *scheme = (mcl_scheme){.kind = kind, .ctx = ctx, .references = 1};
+  *scheme = (mcl_scheme){.kind = kind, .ctx = ctx, .references = 1, .parts = 1};
   *out = scheme;
+  return MCL_OK;
+}
+
+mcl_status mcl_scheme_compose(mcl_context *ctx, const mcl_scheme_kind *kind, const mcl_scheme *a, const mcl_scheme *b,
+                              mcl_scheme **out) {
+  int parts = 1 + (a ? a->parts : 0) + (b ? b->parts : 0);
+  *out = NULL;
+  if (parts > MCL_SCHEME_MOST_PARTS)
+    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: a scheme of %d parts; at most %d can be put together", kind->name,
+                    parts, MCL_SCHEME_MOST_PARTS);
+  MCL_TRY(mcl_scheme_new(ctx, kind, out));
+  (*out)->parts = parts;
   return MCL_OK;
 }
 

@@ -26,12 +26,19 @@ struct mcl_scheme {
   const mcl_scheme_kind *kind;
   mcl_context *ctx;
   int references;
+  int parts; /* itself and those within, each as often as it is used */
 };
+
+/* What is composed stays small enough to be read, applied and walked in no time, however its parts are shared. */
+#define MCL_SCHEME_MOST_PARTS 200
 
 extern const mcl_scheme_kind mcl_prune_kind, mcl_share_kind, mcl_quantize_kind, mcl_lowrank_scheme_kind, mcl_keep_kind,
     mcl_then_kind, mcl_sum_scheme_kind;
 
 mcl_status mcl_scheme_new(mcl_context *ctx, const mcl_scheme_kind *kind, mcl_scheme **out); /* zeroed struct */
+/* The same over the schemes a and b (NULL: none); MCL_ERROR_ARGUMENT where there would be too many parts. */
+mcl_status mcl_scheme_compose(mcl_context *ctx, const mcl_scheme_kind *kind, const mcl_scheme *a, const mcl_scheme *b,
+                              mcl_scheme **out);
 bool mcl_scheme_is_weighted(const mcl_scheme *scheme);
 /* Applies to values that are part of a representation; `statistics` NULL where the columns are not a layer's inputs. */
 mcl_status mcl_scheme_apply_values(const mcl_scheme *scheme, mcl_tensor *values, const mcl_statistics *statistics,
