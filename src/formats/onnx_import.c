@@ -276,11 +276,40 @@ mcl_status mcl_onnx_scalar(onnx_import *import, const onnx_node *node, const cha
 
 static bool is_telling(const char *name) { return *name && !strstr(name, "::") && !(*name >= '0' && *name <= '9'); }
 
+/* Where the root of a constant keeps the weight made of it in this layout of the constant. */
+static int *weight_slot(onnx_import *import, const onnx_value *input, onnx_layout layout) {
+  onnx_value *root = &import->values[input->root];
+  return input->is_turned == (layout == ONNX_TRANSPOSED) ? &root->as_is : &root->transposed;
+}
+
+int mcl_onnx_turned_weight(onnx_import *import, const onnx_node *node, int index, onnx_layout layout) {
+  const onnx_value *input = mcl_onnx_input(import, node, index);
+  if (!input || *weight_slot(import, input, layout) >= 0) return -1;
+  int turned = *weight_slot(import, input, layout == ONNX_AS_IS ? ONNX_TRANSPOSED : ONNX_AS_IS);
+  return turned >= 0 && mcl_onnx_shape(import, turned).rank == 2 ? turned : -1;
+}
+
+bool mcl_onnx_is_shared(onnx_import *import, const onnx_node *node, int index) {
+  const onnx_value *input = mcl_onnx_input(import, node, index);
+  return input && import->values[input->root].reach > 1;
+}
+
+/* For an op that wants the matrix itself: the one weight, turned each time that it is read. */
+static mcl_status turn_back(onnx_import *import, const onnx_node *node, int turned, int *value) {
+  onnx_put put = mcl_onnx_op("transpose");
+  const int64_t perm[2] = {1, 0};
+  mcl_onnx_set_ints(&put, "perm", perm, 2);
+  mcl_onnx_add_input(&put, turned);
+  return mcl_onnx_place(import, node, &put, "turned", value);
+}
+
 mcl_status mcl_onnx_weight(onnx_import *import, const onnx_node *node, int index, const char *role, onnx_layout layout,
                            bool is_state, int *value) {
   onnx_value *input = mcl_onnx_input(import, node, index);
-  int *made = input ? (layout == ONNX_AS_IS ? &input->as_is : &input->transposed) : NULL;
+  int *made = input ? weight_slot(import, input, layout) : NULL;
   if (made && *made >= 0) return *value = *made, MCL_OK;
+  int turned = mcl_onnx_turned_weight(import, node, index, layout);
+  if (turned >= 0) return turn_back(import, node, turned, value);
   mcl_tensor *t = NULL, *changed = NULL;
   MCL_TRY(mcl_onnx_constant_f32(import, node, index, &t));
   mcl_status status = MCL_OK;

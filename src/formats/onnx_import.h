@@ -24,10 +24,14 @@ typedef struct onnx_value {
   const onnx_tensor *tensor; /* if constant: where it comes from; NULL: it is in `constant` already */
   mcl_tensor *constant;      /* loaded when first asked for: f32 or i64 */
   bool is_parameter;         /* an initializer; what a Constant node holds is not trained unless a layer owns it */
-  int as_is, transposed;     /* weights of the model made from it, or -1 */
+  int root;                  /* the constant that it is a view of, or itself: one weight is made for all its views */
+  bool is_turned;            /* it is the root's transpose */
+  int as_is, transposed;     /* of a root: weights of the model made from it, or -1 */
+  int as_image;              /* likewise, of a signal's kernel */
   int64_t list[ONNX_LIST_MOST];
   int list_count;
   int uses, user; /* by live nodes: how many, and the last */
+  int reach;      /* uses of it and of what only passes it on or turns it */
   bool is_input, is_output;
   bool is_padded; /* computed, with zeros around it that only a Conv can take in: top, left, bottom, right */
   int64_t pad[4];
@@ -89,6 +93,11 @@ typedef enum onnx_layout { ONNX_AS_IS, ONNX_TRANSPOSED } onnx_layout;
 /* A weight made of constant input `index`; made once a layout. role: "weight", "bias" … for its name where ONNX gives none. */
 mcl_status mcl_onnx_weight(onnx_import *import, const onnx_node *node, int index, const char *role, onnx_layout layout,
                            bool is_state, int *value);
+/* The weight that was made of it already, but turned the other way; -1 where there is none, or one as it is asked for. A
+ * product with the transpose needs no second weight. */
+int mcl_onnx_turned_weight(onnx_import *import, const onnx_node *node, int index, onnx_layout layout);
+/* Others use the constant too: what is made of it for one alone would no longer be theirs. */
+bool mcl_onnx_is_shared(onnx_import *import, const onnx_node *node, int index);
 /* A weight of values of the handler's own; takes a reference. */
 mcl_status mcl_onnx_new_weight(onnx_import *import, const onnx_node *node, const char *role, mcl_tensor *values,
                                bool is_state, int *value);

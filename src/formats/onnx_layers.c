@@ -107,10 +107,13 @@ static mcl_status conv_weight(onnx_import *import, const onnx_node *node, int di
                               "op Conv has a weight %s of %d dimensions; it must have %d", mcl_shape_text(w, text),
                               w.rank, dimensions + 2);
   if (dimensions == 2) return mcl_onnx_weight(import, node, 1, "weight", ONNX_AS_IS, false, weight);
+  int *made = &import->values[mcl_onnx_input(import, node, 1)->root].as_image;
+  if (*made >= 0) return *weight = *made, MCL_OK;
   w.dim[w.rank++] = 1;
   MCL_TRY(mcl_onnx_constant_f32(import, node, 1, &constant));
   mcl_status status = mcl_tensor_reshape(constant, w, &image);
   if (!status) status = mcl_onnx_new_weight(import, node, "weight", image, false, weight);
+  if (!status) *made = *weight;
   mcl_tensor_release(image);
   mcl_tensor_release(constant);
   return status;
@@ -200,24 +203,66 @@ static mcl_status scale_tensor(mcl_tensor *t, float factor, mcl_tensor **out) {
   return MCL_OK;
 }
 
-/* The weight [out, in] of a Gemm: input 1, scaled by alpha and turned as transB says. */
-static mcl_status gemm_weight(onnx_import *import, const onnx_node *node, double alpha, bool is_turned, int *weight) {
+static mcl_status scaled_by(onnx_import *import, const onnx_node *node, double factor, const char *part, int *value) {
+  int scalar;
+  if (factor == 1) return MCL_OK;
+  MCL_TRY(mcl_onnx_scalar(import, node, part, factor, &scalar));
+  return mcl_onnx_place_binary(import, node, "mul", *value, scalar, part, value);
+}
+
+/* A product x · Lᵀ of L[out, in]. Where the file's matrix is a weight already, but turned, it is the product with that. */
+typedef struct linear {
+  int x, weight;
+  bool is_turned; /* the weight is Lᵀ */
+  int bias;       /* a weight of a number an output; -1: none */
+  int64_t outputs;
+} linear;
+
+static mcl_status linear_weight(onnx_import *import, const onnx_node *node, onnx_layout layout, linear *l) {
+  int turned = mcl_onnx_turned_weight(import, node, 1, layout);
+  l->is_turned = turned >= 0;
+  l->weight = turned;
+  if (turned < 0) MCL_TRY(mcl_onnx_weight(import, node, 1, "weight", layout, false, &l->weight));
+  l->outputs = mcl_onnx_shape(import, l->weight).dim[l->is_turned ? 1 : 0];
+  return MCL_OK;
+}
+
+static mcl_status place_linear(onnx_import *import, const onnx_node *node, const linear *l, const char *part,
+                               int *value) {
+  bool adds = l->is_turned && l->bias >= 0;
+  onnx_put put = mcl_onnx_op(l->is_turned ? "matmul" : "linear");
+  mcl_onnx_add_input(&put, l->x);
+  mcl_onnx_add_input(&put, l->weight);
+  if (!l->is_turned && l->bias >= 0) mcl_onnx_add_input(&put, l->bias);
+  MCL_TRY(mcl_onnx_place(import, node, &put, adds ? "turned" : part, value));
+  return adds ? mcl_onnx_place_binary(import, node, "add", *value, l->bias, part, value) : MCL_OK;
+}
+
+/* The weight [out, in] of a Gemm: input 1, turned as transB says. What alpha scales is x, but for a weight that is the node's
+ * own and may as well be scaled once. */
+static mcl_status gemm_weight(onnx_import *import, const onnx_node *node, double alpha, bool is_turned, linear *l) {
   mcl_tensor *t, *turned = NULL, *scaled = NULL;
-  mcl_status status;
+  onnx_layout layout = is_turned ? ONNX_AS_IS : ONNX_TRANSPOSED;
   if (!mcl_onnx_is_constant(import, node, 1)) {
-    MCL_TRY(mcl_onnx_computed(import, node, 1, weight));
-    return is_turned ? MCL_OK : put_transpose(import, node, *weight, "turned", weight);
+    MCL_TRY(scaled_by(import, node, alpha, "alpha", &l->x));
+    MCL_TRY(mcl_onnx_computed(import, node, 1, &l->weight));
+    if (!is_turned) MCL_TRY(put_transpose(import, node, l->weight, "turned", &l->weight));
+    l->outputs = mcl_onnx_shape(import, l->weight).dim[0];
+    return MCL_OK;
   }
   MCL_TRY(mcl_onnx_constant(import, node, 1, &t));
   if (t->shape.rank != 2)
     return mcl_onnx_node_fail(import, node, MCL_ERROR_FORMAT, "input 1 of op Gemm has %d dimensions; it must have 2",
                               t->shape.rank);
-  if (alpha == 1)
-    return mcl_onnx_weight(import, node, 1, "weight", is_turned ? ONNX_AS_IS : ONNX_TRANSPOSED, false, weight);
+  if (alpha == 1 || mcl_onnx_is_shared(import, node, 1)) {
+    MCL_TRY(scaled_by(import, node, alpha, "alpha", &l->x));
+    return linear_weight(import, node, layout, l);
+  }
   MCL_TRY(mcl_onnx_constant_f32(import, node, 1, &t));
-  status = is_turned ? MCL_OK : mcl_tensor_transpose(t, &turned);
+  mcl_status status = is_turned ? MCL_OK : mcl_tensor_transpose(t, &turned);
   if (!status) status = scale_tensor(turned ? turned : t, (float)alpha, &scaled);
-  if (!status) status = mcl_onnx_new_weight(import, node, "weight", scaled, false, weight);
+  if (!status) status = mcl_onnx_new_weight(import, node, "weight", scaled, false, &l->weight);
+  if (!status) l->outputs = scaled->shape.dim[0];
   mcl_tensor_release(scaled);
   mcl_tensor_release(turned);
   mcl_tensor_release(t);
@@ -245,6 +290,7 @@ static mcl_status bias_of(onnx_import *import, const onnx_node *node, int index,
   bool is_row = t->count == outputs;
   if (is_row && t->shape.rank == 1 && beta == 1)
     return mcl_onnx_weight(import, node, index, "bias", ONNX_AS_IS, false, bias);
+  if (mcl_onnx_is_shared(import, node, index)) return MCL_OK; /* a row made of it would be another weight */
   MCL_TRY(mcl_onnx_constant_f32(import, node, index, &t));
   mcl_status status = mcl_tensor_new(import->ctx, MCL_F32, mcl_shape_1(outputs), &row);
   for (int64_t i = 0; !status && i < outputs; i++)
@@ -255,69 +301,52 @@ static mcl_status bias_of(onnx_import *import, const onnx_node *node, int index,
   return status;
 }
 
-static mcl_status scaled_by(onnx_import *import, const onnx_node *node, double factor, const char *part, int *value) {
-  int scalar;
-  if (factor == 1) return MCL_OK;
-  MCL_TRY(mcl_onnx_scalar(import, node, part, factor, &scalar));
-  return mcl_onnx_place_binary(import, node, "mul", *value, scalar, part, value);
-}
-
 mcl_status mcl_onnx_gemm(onnx_import *import, const onnx_node *node) {
   double alpha, beta;
   int64_t turn_a, turn_b;
-  int x, weight, bias = -1, other = -1, value;
+  int other = -1, value;
+  linear l = {.bias = -1};
   MCL_TRY(mcl_onnx_float(import, node, "alpha", 1, &alpha));
   MCL_TRY(mcl_onnx_float(import, node, "beta", 1, &beta));
   MCL_TRY(mcl_onnx_int(import, node, "transA", 0, &turn_a));
   MCL_TRY(mcl_onnx_int(import, node, "transB", 0, &turn_b));
-  MCL_TRY(mcl_onnx_computed(import, node, 0, &x));
-  if (turn_a) MCL_TRY(put_transpose(import, node, x, "turned_a", &x));
-  MCL_TRY(gemm_weight(import, node, alpha, turn_b != 0, &weight));
-  if (!mcl_onnx_is_constant(import, node, 1)) MCL_TRY(scaled_by(import, node, alpha, "alpha", &x));
-  mcl_shape w = mcl_onnx_shape(import, weight);
+  MCL_TRY(mcl_onnx_computed(import, node, 0, &l.x));
+  if (turn_a) MCL_TRY(put_transpose(import, node, l.x, "turned_a", &l.x));
+  MCL_TRY(gemm_weight(import, node, alpha, turn_b != 0, &l));
   bool has_c = mcl_onnx_input(import, node, 2) != NULL;
-  if (has_c && w.rank == 2) MCL_TRY(bias_of(import, node, 2, beta, 2, w.dim[0], &bias));
-  if (has_c && bias < 0) {
+  if (has_c && mcl_onnx_shape(import, l.weight).rank == 2)
+    MCL_TRY(bias_of(import, node, 2, beta, 2, l.outputs, &l.bias));
+  if (has_c && l.bias < 0) {
     MCL_TRY(mcl_onnx_computed(import, node, 2, &other));
     MCL_TRY(scaled_by(import, node, beta, "beta", &other));
   }
-  onnx_put put = mcl_onnx_op("linear");
-  mcl_onnx_add_input(&put, x);
-  mcl_onnx_add_input(&put, weight);
-  if (bias >= 0) mcl_onnx_add_input(&put, bias);
-  if (other < 0) return mcl_onnx_finish(import, node, &put);
-  MCL_TRY(mcl_onnx_place(import, node, &put, "product", &value));
-  MCL_TRY(mcl_onnx_place_binary(import, node, "add", value, other, NULL, &value));
+  MCL_TRY(place_linear(import, node, &l, other < 0 ? NULL : "product", &value));
+  if (other >= 0) MCL_TRY(mcl_onnx_place_binary(import, node, "add", value, other, NULL, &value));
   mcl_onnx_bind(import, node, value);
   return MCL_OK;
 }
 
 /* A matrix product with a constant matrix is a linear layer, and the constant that is then added is its bias. */
 mcl_status mcl_onnx_matmul(onnx_import *import, const onnx_node *node) {
-  int x, weight, bias = -1;
+  int value;
+  linear l = {.bias = -1};
   mcl_tensor *constant = NULL;
-  MCL_TRY(mcl_onnx_computed(import, node, 0, &x));
+  MCL_TRY(mcl_onnx_computed(import, node, 0, &l.x));
   if (mcl_onnx_is_constant(import, node, 1)) MCL_TRY(mcl_onnx_constant(import, node, 1, &constant));
   if (!constant || constant->shape.rank != 2) {
-    MCL_TRY(mcl_onnx_computed(import, node, 1, &weight));
-    MCL_TRY(mcl_onnx_place_binary(import, node, "matmul", x, weight, NULL, &weight));
-    mcl_onnx_bind(import, node, weight);
+    MCL_TRY(mcl_onnx_computed(import, node, 1, &value));
+    MCL_TRY(mcl_onnx_place_binary(import, node, "matmul", l.x, value, NULL, &value));
+    mcl_onnx_bind(import, node, value);
     return MCL_OK;
   }
-  MCL_TRY(mcl_onnx_weight(import, node, 1, "weight", ONNX_TRANSPOSED, false, &weight));
+  MCL_TRY(linear_weight(import, node, ONNX_TRANSPOSED, &l));
   const onnx_node *last = node, *user = mcl_onnx_only_user(import, node);
   if (user && !*user->domain && !strcmp(user->op_type, "Add") && user->input_count == 2) {
     int index = !strcmp(user->inputs[0], node->outputs[0]);
-    MCL_TRY(
-        bias_of(import, user, index, 1, mcl_onnx_shape(import, x).rank, mcl_onnx_shape(import, weight).dim[0], &bias));
-    if (bias >= 0) mcl_onnx_take(import, last = user);
+    MCL_TRY(bias_of(import, user, index, 1, mcl_onnx_shape(import, l.x).rank, l.outputs, &l.bias));
+    if (l.bias >= 0) mcl_onnx_take(import, last = user);
   }
-  onnx_put put = mcl_onnx_op("linear");
-  int value;
-  mcl_onnx_add_input(&put, x);
-  mcl_onnx_add_input(&put, weight);
-  if (bias >= 0) mcl_onnx_add_input(&put, bias);
-  MCL_TRY(mcl_onnx_place(import, node, &put, NULL, &value));
+  MCL_TRY(place_linear(import, node, &l, NULL, &value));
   mcl_onnx_bind(import, last, value);
   return MCL_OK;
 }

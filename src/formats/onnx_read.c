@@ -5,6 +5,7 @@
  * The batch. A first dimension without a size is the batch. Where no input has one, many files say 1 there only because
  * the exporter was shown one example, so a first dimension of 1 is taken for the batch, if the graph then still holds
  * together; if it does not, the file is read again as it stands. */
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -34,7 +35,13 @@ static onnx_value *enter(onnx_import *import, const char *name) {
   while (import->slots[at & (import->slot_count - 1)] >= 0) at++;
   import->slots[at & (import->slot_count - 1)] = import->value_count;
   onnx_value *value = &import->values[import->value_count++];
-  *value = (onnx_value){.name = name, .origin = name, .as_is = -1, .transposed = -1, .value = -1};
+  *value = (onnx_value){.name = name,
+                        .origin = name,
+                        .root = import->value_count - 1,
+                        .as_is = -1,
+                        .transposed = -1,
+                        .as_image = -1,
+                        .value = -1};
   return value;
 }
 
@@ -81,6 +88,27 @@ static mcl_status enter_names(onnx_import *import) {
   return MCL_OK;
 }
 
+static bool passes_on(const onnx_node *node) {
+  static const char *const ops[] = {"Identity", "Transpose", "Cast", "Reshape"};
+  for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+    if (!strcmp(node->op_type, ops[i]) && node->input_count && node->output_count) return true;
+  return false;
+}
+
+/* What is passed on is used as often as what it is passed on as; users come after what they use. */
+static void sum_reaches(onnx_import *import) {
+  onnx_document *document = import->document;
+  for (int v = 0; v < import->value_count; v++) import->values[v].reach = import->values[v].uses;
+  for (int i = document->node_count; i-- > 0;) {
+    const onnx_node *node = &document->nodes[i];
+    if (!import->is_live[i] || !passes_on(node)) continue;
+    const onnx_value *output = mcl_onnx_find(import, node->outputs[0]);
+    onnx_value *input = mcl_onnx_find(import, node->inputs[0]);
+    if (input && output && __builtin_add_overflow(input->reach, output->reach - 1, &input->reach))
+      input->reach = INT_MAX;
+  }
+}
+
 /* What outputs want, backwards: nodes, and how often each value is used. */
 static mcl_status mark_live(onnx_import *import) {
   onnx_document *document = import->document;
@@ -109,6 +137,7 @@ static mcl_status mark_live(onnx_import *import) {
       value->user = i;
     }
   }
+  sum_reaches(import);
   return MCL_OK;
 }
 

@@ -85,8 +85,8 @@ mcl_status mcl_onnx_pass(onnx_import *import, const onnx_node *node) {
   output->is_parameter = input->is_parameter;
   output->is_padded = input->is_padded;
   memcpy(output->pad, input->pad, sizeof output->pad);
-  output->as_is = input->as_is;
-  output->transposed = input->transposed;
+  output->root = input->root;
+  output->is_turned = input->is_turned;
   memcpy(output->list, input->list, sizeof output->list);
   output->list_count = input->list_count;
   return MCL_OK;
@@ -111,6 +111,11 @@ mcl_status mcl_onnx_cast(onnx_import *import, const onnx_node *node) {
   bool is_whole = to == ONNX_INT32 || to == ONNX_INT64;
   const onnx_value *input = mcl_onnx_input(import, node, 0);
   if (is_float && input->kind == ONNX_COMPUTED) return mcl_onnx_pass(import, node);
+  if (is_float && input->kind == ONNX_CONSTANT) {
+    mcl_tensor *held;
+    MCL_TRY(mcl_onnx_constant(import, node, 0, &held));
+    if (held->dtype == MCL_F32) return mcl_onnx_pass(import, node);
+  }
   if (is_whole && input->kind == ONNX_LIST) return mcl_onnx_pass(import, node);
   mcl_tensor *constant, *converted;
   if (input->kind == ONNX_CONSTANT && (is_float || is_whole)) {
@@ -137,6 +142,15 @@ static mcl_status finish_reshape(onnx_import *import, const onnx_node *node, int
   return MCL_OK;
 }
 
+/* A weight has one shape; what is used in two becomes two. */
+static void tell_if_parted(onnx_import *import, const onnx_node *node) {
+  const onnx_value *input = mcl_onnx_input(import, node, 0), *output = mcl_onnx_find(import, node->outputs[0]);
+  if (input->is_parameter && output && import->values[input->root].reach > output->reach)
+    mcl_log(import->ctx, MCL_LOG_WARNING,
+            "%s: \"%.200s\" is used in two shapes: it becomes two weights, which training no longer ties",
+            import->document->path, input->origin);
+}
+
 mcl_status mcl_onnx_reshape_node(onnx_import *import, const onnx_node *node) {
   int64_t dims[ONNX_LIST_MOST], allow_zero;
   int x, count = 0;
@@ -147,6 +161,7 @@ mcl_status mcl_onnx_reshape_node(onnx_import *import, const onnx_node *node) {
   for (int i = 0; i < count; i++) is_whole = is_whole && dims[i] > 0;
   if (is_whole) { /* a constant stays one, so that it may be a layer's weight */
     MCL_TRY(mcl_onnx_constant(import, node, 0, &constant));
+    tell_if_parted(import, node);
     mcl_status status = mcl_tensor_reshape(constant, mcl_shape_of(count, dims), &view);
     if (status) return mcl_fail_where(import->ctx, status, "%s: node \"%.200s\"", import->document->path, node->name);
     bind_constant(import, node, view);
@@ -305,7 +320,7 @@ mcl_status mcl_onnx_transpose(onnx_import *import, const onnx_node *node) {
       MCL_TRY(mcl_tensor_transpose(constant, &turned));
       bind_constant(import, node, turned);
       onnx_value *output = mcl_onnx_find(import, node->outputs[0]);
-      if (output) output->as_is = input->transposed, output->transposed = input->as_is;
+      if (output) output->root = input->root, output->is_turned = !input->is_turned;
       return MCL_OK;
     }
   }

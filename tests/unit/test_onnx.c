@@ -299,6 +299,65 @@ static void a_fusion_loses_no_dimension(void **state) {
   free(gelu);
 }
 
+/* ---- One weight, however it is turned ---- */
+
+/* h = x Wᵀ, y = h W by two nodes over one W of 2 × 2, whatever their spelling and order; W is [[1, 2], [3, 4]]:
+ * x = [1, 10] → h = [21, 43] → y = [150, 214]. */
+static void a_matrix_used_both_ways_is_one_weight(void **state) {
+  const char *const graphs[] = {
+      "node Gemm g x,w h transB=1; node MatMul m h,w y;",
+      "node Gemm g x,w h transB=1; node Gemm m h,w y;",
+      "node Transpose t w v; node MatMul g x,v h; node MatMul m h,w y;",
+      "node Transpose t w v perm=1,0; node Identity i v u; node Gemm g x,u h; node Cast c w k to=1; node MatMul m h,k "
+      "y;",
+      "node Transpose t w v; node MatMul g x,v h; node Gemm m h,v y transB=1;",
+      "node Gemm g x,w h transB=1; node Gemm m h,w z alpha=2.; node Gemm n h,w q alpha=-1.; node Add a z,q y;",
+  };
+  for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
+    char text[512];
+    snprintf(text, sizeof text, "input x n 2; init w float 2 2 = 1 2 3 4; %s output y", graphs[i]);
+    mcl_model *model = read_text(*state, text);
+    int matrices = 0;
+    for (int w = 0; w < model->weight_count; w++) matrices += model->weights[w].shape.rank == 2;
+    if (matrices != 1) fail_msg("%s: %d matrices", text, matrices);
+    check_run(*state, model, (float[]){1, 10}, 1, (float[]){150, 214}, 2, 1e-4);
+    mcl_model_free(model);
+  }
+}
+
+/* A step of training along both uses: the one weight moves by the sum of the gradients, and is written once. */
+static void a_tied_matrix_is_trained_and_exported_tied(void **state) {
+  mcl_model *model = read_text(*state, "input x n 2; init w float 2 2 = 1 2 3 4; init c float 2 = 1 -1;"
+                                       "node Gemm g x,w h transB=1; node MatMul m h,w z; node Add a z,c y; output y");
+  mcl_training_session *session;
+  assert_ok(*state, mcl_training_session_new(model, 1, &session));
+  memcpy(mcl_training_session_input(session, 0), (float[]){1, 10}, 2 * sizeof(float));
+  assert_ok(*state, mcl_training_session_forward(session, 1, 0, true));
+  memcpy(mcl_training_session_output_gradient(session, 0), (float[]){1, 0}, 2 * sizeof(float));
+  assert_ok(*state, mcl_training_session_backward(session));
+  /* y₀ = Σ h_k w_k0, h_k = Σ x_j w_kj: d y₀ / d w_kj = h_k [j = 0] + w_k0 x_j */
+  const float *gradient = mcl_training_session_weight_gradient(session, mcl_model_find_weight(model, "w"));
+  const float expected[] = {21 + 1, 10, 43 + 3, 30};
+  for (int i = 0; i < 4; i++) assert_close(gradient[i], expected[i], 1e-4);
+  mcl_training_session_free(session);
+  mcl_buffer bytes = {.ctx = *state};
+  mcl_model *again;
+  assert_ok(*state, mcl_onnx_encode(model, &bytes));
+  assert_ok(*state, mcl_onnx_read(*state, "again.onnx", NULL, bytes.data, bytes.size, &again));
+  mcl_buffer_free(&bytes);
+  assert_int_equal(mcl_model_parameters(again), 6);
+  check_run(*state, again, (float[]){1, 10}, 1, (float[]){151, 213}, 2, 1e-4);
+  mcl_model_free(again);
+  mcl_model_free(model);
+}
+
+static void a_kernel_of_signals_used_twice_is_one_weight(void **state) {
+  mcl_model *model =
+      read_text(*state, "input x n 2 5; init w float 2 2 1; node Conv a x,w h; node Conv b h,w y; output y");
+  assert_int_equal(model->weight_count, 1);
+  mcl_model_free(model);
+}
+
 /* ---- Names, and what is left out ---- */
 
 static void an_output_that_is_an_input_keeps_its_name(void **state) {
@@ -403,6 +462,9 @@ int main(void) {
       context_test(a_batch_that_the_graph_fixes_stays),
       context_test(a_one_beside_an_open_batch_is_a_one),
       context_test(a_fusion_loses_no_dimension),
+      context_test(a_matrix_used_both_ways_is_one_weight),
+      context_test(a_tied_matrix_is_trained_and_exported_tied),
+      context_test(a_kernel_of_signals_used_twice_is_one_weight),
       context_test(an_output_that_is_an_input_keeps_its_name),
       context_test(a_rate_of_dropout_is_kept),
       context_test(inputs_and_outputs_keep_their_names),
