@@ -132,9 +132,9 @@ describe("JSON", function()
     assert.is_nil(core.json_decode('{"a":null}').a)
   end)
 
-  it("replaces bytes that are no UTF-8, so that any reader takes the text", function()
-    assert.equal('"caf\u{fffd} \u{2026}"', core.json_encode "caf\xe9 \u{2026}")
-    assert.equal('"\u{fffd}\u{fffd}|\u{fffd}\u{fffd}\u{fffd}|\u{fffd}"', core.json_encode "\xc0\x80|\xed\xa0\x80|\xe2")
+  it("makes bytes that are no UTF-8 visible, so that any reader takes the text", function()
+    assert.equal('"caf\\\\xe9 \u{2026}"', core.json_encode "caf\xe9 \u{2026}")
+    assert.equal([["\\xc0\\x80|\\xed\\xa0\\x80|\\xe2"]], core.json_encode "\xc0\x80|\xed\xa0\x80|\xe2")
     for _, bytes in ipairs { "\xff", "\xf4\x90\x80\x80", "\xe0\x80\x80", "\xf0\x80\x80\x80", "\u{10ffff}", "a\0b" } do
       assert.is_string(core.json_decode(core.json_encode(bytes)))
     end

@@ -137,6 +137,12 @@ void mcl_lua_push_statistic_names(lua_State *L, unsigned flags);
 /* A table of the fields for a criterion, each broadcastable to the weight's matrix view; an absent one is an error. */
 void mcl_lua_push_statistics_view(lua_State *L, const mcl_statistics *statistics);
 
+/* ---- Text from outside (text.c) ---- */
+
+/* The length of the UTF-8 character at text, of size ≥ 1 bytes, and its code; 0 where there is none. */
+size_t mcl_lua_utf8(const char *text, size_t size, uint32_t *code);
+bool mcl_lua_is_control(uint32_t code); /* a terminal would obey it */
+
 /* ---- The parts of mcl.core: each adds its functions to the table on the top of the stack ---- */
 
 void mcl_lua_open_tensor(lua_State *L);
@@ -148,6 +154,7 @@ void mcl_lua_open_statistics(lua_State *L);
 void mcl_lua_open_dataset(lua_State *L);
 void mcl_lua_open_files(lua_State *L);
 void mcl_lua_open_json(lua_State *L);
+void mcl_lua_open_text(lua_State *L);
 void mcl_lua_open_system(lua_State *L);
 
 /* ---- Loading (loader.c, module.c) ---- */

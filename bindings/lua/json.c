@@ -1,6 +1,7 @@
-/* Writing JSON: keys in a fixed order, and the shortest digits that give the same number back. A table with elements 1 … n is an array, any other an object with sorted keys; an empty table is an
- * object unless core.json_array marked it. NaN and infinities, which JSON lacks, are written as null; bytes that are no
- * UTF-8 as U+FFFD, since a name in a file may be anything and what is written is to be read by any reader. */
+/* Writing JSON: keys in a fixed order, and the shortest digits that give the same number back. A table with elements
+ * 1 … n is an array, any other an object with sorted keys; an empty table is an object unless core.json_array marked it. NaN and infinities, which JSON lacks, are written as null; bytes that are no
+ * UTF-8 as core.printable shows them, \xNN, since a name in a file may be anything and any reader is to take what is
+ * written. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -40,34 +41,28 @@ static void add(json_text *out, const char *text, size_t size) {
 
 static void add_text(json_text *out, const char *text) { add(out, text, strlen(text)); }
 
-size_t mcl_lua_json_character(const unsigned char *text, size_t size) {
-  unsigned char c = text[0];
-  size_t length = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-  if (length > size) return 0;
-  for (size_t i = 1; i < length; i++)
-    if ((text[i] & 0xc0) != 0x80) return 0;
-  bool is_overlong = (c == 0xe0 && text[1] < 0xa0) || (c == 0xf0 && text[1] < 0x90);
-  bool is_outside = (c == 0xed && text[1] > 0x9f) || (c == 0xf4 && text[1] > 0x8f);
-  return is_overlong || is_outside ? 0 : length;
-}
-
 static void add_string(json_text *out, const char *text, size_t size) {
   add_text(out, "\"");
-  for (size_t i = 0, length; i < size; i += length ? length : 1) {
-    unsigned char c = (unsigned char)text[i];
+  for (size_t i = 0; i < size;) {
+    uint32_t code;
     char escaped[8];
     mcl_lua_worked(out->L, &out->work, 8);
-    length = mcl_lua_json_character((const unsigned char *)text + i, size - i);
+    size_t length = mcl_lua_utf8(text + i, size - i, &code);
     if (!length)
-      add_text(out, "\xef\xbf\xbd");
-    else if (length > 1 || (c >= 0x20 && c != 0x7f && c != '"' && c != '\\'))
-      add(out, text + i, length);
-    else if (c == '\n')
-      add_text(out, "\\n");
-    else {
-      snprintf(escaped, sizeof escaped, c == '"' || c == '\\' ? "\\%c" : "\\u%04x", c);
+      snprintf(escaped, sizeof escaped, "\\\\x%02x", (uint8_t)text[i]);
+    else if (code == '"' || code == '\\')
+      snprintf(escaped, sizeof escaped, "\\%c", (char)code);
+    else if (code == '\n')
+      snprintf(escaped, sizeof escaped, "\\n");
+    else if (mcl_lua_is_control(code))
+      snprintf(escaped, sizeof escaped, "\\u%04x", code);
+    else
+      escaped[0] = 0;
+    if (escaped[0])
       add_text(out, escaped);
-    }
+    else
+      add(out, text + i, length);
+    i += length ? length : 1;
   }
   add_text(out, "\"");
 }

@@ -4,9 +4,7 @@
 
 #include "lua/binding.h"
 
-void mcl_lua_json_mark(lua_State *L); /* the table on the top is an array, even when it is empty */
-/* Bytes of the character that `text` begins with; 0: it is not UTF-8 (cut short, overlong, a surrogate, past U+10FFFF). */
-size_t mcl_lua_json_character(const unsigned char *text, size_t size);
+void mcl_lua_json_mark(lua_State *L);  /* the table on the top is an array, even when it is empty */
 int mcl_lua_json_decode(lua_State *L); /* core.json_decode(text); null becomes nil */
 
 #endif

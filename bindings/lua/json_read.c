@@ -92,7 +92,8 @@ static void add_escape(json_reader *r, luaL_Buffer *out) {
 /* Up to what ends a run of characters that stand for themselves. */
 static void skip_plain(json_reader *r) {
   while (r->at < r->end && *r->at != '"' && *r->at != '\\') {
-    size_t length = mcl_lua_json_character((const unsigned char *)r->at, (size_t)(r->end - r->at));
+    uint32_t code;
+    size_t length = mcl_lua_utf8(r->at, (size_t)(r->end - r->at), &code);
     if (length == 0) refuse(r, "a byte that is not UTF-8");
     if ((unsigned char)*r->at < 0x20) refuse(r, "a control character in a string; write it as \\u00XX");
     r->at += length;

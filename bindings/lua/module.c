@@ -16,6 +16,7 @@ int mcl_lua_open_core(lua_State *L) {
   mcl_lua_open_dataset(L);
   mcl_lua_open_files(L);
   mcl_lua_open_json(L);
+  mcl_lua_open_text(L);
   return 1;
 }
 

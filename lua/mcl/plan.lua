@@ -17,6 +17,7 @@
 local core = require "mcl.core"
 local check = require "mcl.check"
 local select_layers = require "mcl.select"
+local shown = require "mcl.shown"
 
 local plan = {}
 
@@ -200,22 +201,18 @@ function Plan:schemes(layers)
   return chosen
 end
 
-local function thousands(number)
-  local text = ("%d"):format(number)
-  return (text:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", ""))
-end
-
 --- A table: layer, choice, bytes, share of dense, distortion; the last row is the whole file.
 function Plan:__tostring()
   local rows = { { "layer", "choice", "bytes", "of dense", "distortion" } }
   for _, row in ipairs(self.rows) do
     rows[#rows + 1] = {
-      row.layer, tostring(row.scheme), thousands(row.bytes), ("%.2f %%"):format(100 * row.bytes / row.dense_bytes),
+      row.layer, tostring(row.scheme), shown.thousands(row.bytes),
+      ("%.2f %%"):format(100 * row.bytes / row.dense_bytes),
       ("%.3g"):format(row.distortion),
     }
   end
   rows[#rows + 1] = {
-    "file", ("budget: %s; %.2fx smaller"):format(self.budget, self.ratio), thousands(self.bytes),
+    "file", ("budget: %s; %.2fx smaller"):format(self.budget, self.ratio), shown.thousands(self.bytes),
     ("%.2f %%"):format(100 * self.bytes / self.dense_bytes), ("%.3g"):format(self.distortion),
   }
   local widths = {}

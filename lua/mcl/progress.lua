@@ -1,6 +1,7 @@
 --- Progress and logs on stderr: a bar with the time to go where stderr is a terminal, a line now and then elsewhere,
 -- nothing with --quiet.
 local core = require "mcl.core"
+local shown = require "mcl.shown"
 
 local progress = {}
 
@@ -38,7 +39,7 @@ end
 function progress.line(format, ...)
   if state.quiet then return end
   progress.clear()
-  io.stderr:write(select("#", ...) > 0 and format:format(...) or format, "\n")
+  io.stderr:write(shown.printable(select("#", ...) > 0 and format:format(...) or format), "\n")
 end
 
 -- A bar: ━━━━━━━╸        42 %  12.1 s to go  fit
@@ -46,7 +47,7 @@ local function bar(task, share, left)
   local filled = math.floor(share * BAR_WIDTH)
   local line = ("━"):rep(filled) .. (" "):rep(BAR_WIDTH - filled)
   local time = left and progress.duration(left) .. " to go" or ""
-  return ("\r\27[K%s %3.0f %%  %s  %s"):format(line, share * 100, task, time)
+  return ("\r\27[K%s %3.0f %%  %s  %s"):format(line, share * 100, shown.cell(task), time)
 end
 
 -- What the engine calls some ten times a second.
@@ -69,7 +70,7 @@ local function report(task, done, total)
   elseif now - state.last >= SPARSE_SECONDS then
     state.last = now
     local time = left and ", " .. progress.duration(left) .. " to go" or ""
-    io.stderr:write(("%s: %.0f %%%s\n"):format(task, share * 100, time))
+    io.stderr:write(("%s: %.0f %%%s\n"):format(shown.cell(task), share * 100, time))
   end
 end
 progress.report = report
@@ -79,7 +80,7 @@ local levels = { error = 0, warning = 1, info = 2, debug = 3 }
 local function log(level, line)
   if levels[level] > state.level then return end
   progress.clear()
-  io.stderr:write(levels[level] < 2 and "mcl: " .. level .. ": " or "", line, "\n")
+  io.stderr:write(levels[level] < 2 and "mcl: " .. level .. ": " or "", shown.printable(line), "\n")
 end
 progress.log = log
 

@@ -4,6 +4,7 @@ local core = require "mcl.core"
 local paths = require "mcl.path"
 local progress = require "mcl.progress"
 local recipe = require "mcl.recipe"
+local shown = require "mcl.shown"
 
 local report = {}
 
@@ -41,12 +42,7 @@ pre { overflow-x: auto; border: 1px solid var(--line); border-radius: 4px; paddi
 local entities = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
 
 local function escape(text)
-  return (tostring(text):gsub("[&<>\"']", entities))
-end
-
-local function thousands(count)
-  local grouped = ("%d"):format(count):reverse():gsub("(%d%d%d)", "%1,"):reverse()
-  return (grouped:gsub("^,", ""))
+  return (shown.printable(text):gsub("[&<>\"']", entities))
 end
 
 local function percent(value, digits)
@@ -158,8 +154,8 @@ local function layer_table(layers)
   for _, layer in ipairs(layers) do
     rows[#rows + 1] = {
       layer.name, table.concat(layer.shape, "×"), layer.representation, percent(layer.density), layer.coder or "",
-      thousands(layer.bytes.dense), thousands(layer.bytes.packed), thousands(layer.bytes.coded),
-      thousands(layer.bytes.file),
+      shown.thousands(layer.bytes.dense), shown.thousands(layer.bytes.packed), shown.thousands(layer.bytes.coded),
+      shown.thousands(layer.bytes.file),
     }
   end
   local head = { "weight", "shape", "representation", "kept", "coder", "dense", "packed", "coded", "in file" }
@@ -169,7 +165,7 @@ end
 local function step_table(steps)
   local rows = {}
   for i, step in ipairs(steps) do
-    rows[i] = { step.name, thousands(step.bytes), percent(step.accuracy), progress.duration(step.seconds) }
+    rows[i] = { step.name, shown.thousands(step.bytes), percent(step.accuracy), progress.duration(step.seconds) }
   end
   return html_table({ "step", "bytes", "accuracy, held out", "after" }, rows, { [2] = true, [3] = true, [4] = true })
 end
@@ -177,7 +173,7 @@ end
 local function figures(record)
   local before, after = record.before, record.after
   local list = {
-    { thousands(after.bytes), "bytes, the whole file" },
+    { shown.thousands(after.bytes), "bytes, the whole file" },
     { ("%.1f×"):format(after.ratio), "smaller than dense" },
   }
   if after.accuracy then

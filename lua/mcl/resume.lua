@@ -24,6 +24,7 @@ end
 
 -- What differs between two keys, or nil.
 local function difference(old, new)
+  new = core.json_decode(core.json_encode(new)) -- as it was written: names that are no UTF-8 have another form there
   for _, field in ipairs(check.sorted_keys(new)) do
     if old[field] ~= new[field] then return field end
   end

@@ -24,4 +24,6 @@ npz("d.npz", **data)
 npz("w.npz", w=npy(x[:12], (3, 4)))
 open("x.npy", "wb").write(npy(x[:4], (1, 4)))
 open("net.lua", "w").write('local nn = require("mcl").nn\nreturn nn.sequential { input = { 4 }, nn.linear { out = 512 }, nn.relu(), nn.linear { out = 3 } }\n')
+odd = r"\255\254\27[31m<b>"  # as Lua spells it: no UTF-8, a terminal's command, a tag
+open("odd.lua", "w").write('local nn = require("mcl").nn\nreturn nn.sequential { input = { 4 }, nn.linear { out = 3, name = "%s" } }\n' % odd)
 open("recipe.lua", "w").write('local mcl = require "mcl"\nreturn mcl.recipe { about = "x", run = function(model) model:compress(mcl.share { bits = 2 }) end }\n')

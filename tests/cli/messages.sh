@@ -52,6 +52,35 @@ for recipe in magnitude deep_compression custom_criterion mixed_precision rank_s
   esac
 done
 
+# ---- Names from files: JSON is valid, terminals and pages get nothing to obey ----
+bytes_name=$(printf 'odd\377name.mcl')
+mcl magnitude odd.lua -o "$bytes_name" --report odd.json 2>err >out
+mcl magnitude odd.lua -o odd.mcl --report odd.html --quiet >out
+mcl inspect odd.mcl --json >inspect.json
+mcl diff odd.mcl odd.mcl --json >diff.json
+mcl inspect odd.mcl >inspect.txt
+mcl diff odd.mcl odd.mcl >diff.txt
+mcl magnitude odd.lua --dry-run >dry.txt
+mcl convert "$bytes_name" odd.bin >convert.txt
+python3 - <<'PY'
+import json
+odd = "\\xff\\xfe\x1b[31m<b>"
+for path in ("odd.json", "inspect.json", "diff.json"):
+    record = json.loads(open(path, "rb").read().decode())
+    names = [layer["name"] for layer in record.get("layers", []) + record.get("weights", [])]
+    assert odd + ".weight" in names, (path, names)
+assert json.load(open("odd.json", encoding="utf-8"))["output"] == "odd\\xffname.mcl"
+for path in ("inspect.txt", "diff.txt", "dry.txt", "convert.txt", "err", "odd.html"):
+    text = open(path, "rb").read().decode()
+    assert "\x1b" not in text and "<b>.weight" not in text.replace("\\x1b[31m<b>", "") , path
+html = open("odd.html", encoding="utf-8").read()
+assert "\\xff\\xfe\\x1b[31m&lt;b&gt;.weight" in html
+assert "\\xff\\xfe\\x1b[31m<b>.weight" in open("inspect.txt").read()
+PY
+refuses 1 '\xff\x1b[2Jx.mcl' inspect "$(printf '\377\033[2Jx.mcl')"
+refuses 2 '\x1b[2J' "$(printf '\033[2J')"
+checks=$((checks + 8))
+
 # ---- A C header compiles, whatever its file is called ----
 for name in int register class operator_ main NULL errno 3d _Bool __x é "a b" a.b.c "" "x*" "$(printf '%080d' 1)"; do
   works "" convert w.npz "./$name.h"

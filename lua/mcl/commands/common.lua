@@ -3,6 +3,7 @@ local core = require "mcl.core"
 local commands = require "mcl.commands"
 local paths = require "mcl.path"
 local system = require "mcl.system"
+local shown = require "mcl.shown"
 
 local common = {}
 
@@ -135,8 +136,11 @@ end
 --- Rows of cells as aligned text; the first row is the head. right: columns that are numbers, as a set.
 function common.table(rows, right)
   local widths = {}
-  for _, row in ipairs(rows) do
+  for i, row in ipairs(rows) do
+    rows[i] = {}
     for column, cell in ipairs(row) do
+      cell = shown.cell(cell)
+      rows[i][column] = cell
       widths[column] = math.max(widths[column] or 0, utf8.len(cell) or #cell)
     end
   end
@@ -150,13 +154,6 @@ function common.table(rows, right)
     lines[#lines + 1] = (table.concat(cells, "  "):gsub("%s+$", ""))
   end
   return table.concat(lines, "\n")
-end
-
---- 1066440 as 1,066,440.
-function common.thousands(count)
-  local text = ("%d"):format(count)
-  local grouped = text:reverse():gsub("(%d%d%d)", "%1,"):reverse()
-  return (grouped:gsub("^,", ""))
 end
 
 --- Prints a table as JSON on stdout.

@@ -1,6 +1,7 @@
 --- mcl convert IN OUT: another format, by extension.
 local core = require "mcl.core"
 local common = require "mcl.commands.common"
+local shown = require "mcl.shown"
 
 return function(arguments)
   local parser = common.parser("convert", "Writes a model in another format, by its extension.",
@@ -16,5 +17,5 @@ return function(arguments)
   model:save(args.out, { zstd = level })
   local size = require("mcl.system").size
   local after, before = size(args.out), size(args["in"])
-  print(("%s: %s bytes, from %s"):format(args.out, common.thousands(after), common.thousands(before)))
+  shown.print(("%s: %s bytes, from %s"):format(args.out, shown.thousands(after), shown.thousands(before)))
 end

@@ -1,5 +1,6 @@
 --- mcl diff A B: error of each weight; with --data, the difference of the outputs on test data too.
 local common = require "mcl.commands.common"
+local shown = require "mcl.shown"
 
 local EXAMPLES = 1000 -- of the test set
 
@@ -93,10 +94,10 @@ return function(arguments)
     rows[#rows + 1] = row.note and { row.name, shape, row.note, "", "" }
       or { row.name, shape, ("%.3g"):format(row.largest), ("%.3g"):format(row.rms), ("%.3g"):format(row.relative) }
   end
-  print(common.table(rows, { [3] = true, [4] = true, [5] = true }))
+  shown.print(common.table(rows, { [3] = true, [4] = true, [5] = true }))
   local out = record.outputs
   if out then
-    print(("\noutputs on %d test examples: largest %.3g, rms %.3g, relative %.3g%s"):format(out.count, out.largest,
-      out.rms, out.relative, out.agreement and (", same class %.4f"):format(out.agreement) or ""))
+    shown.print(("\noutputs on %d test examples: largest %.3g, rms %.3g, relative %.3g%s"):format(out.count,
+      out.largest, out.rms, out.relative, out.agreement and (", same class %.4f"):format(out.agreement) or ""))
   end
 end

@@ -2,6 +2,7 @@
 -- training.
 local common = require "mcl.commands.common"
 local progress = require "mcl.progress"
+local shown = require "mcl.shown"
 
 local dry_run = {}
 
@@ -32,19 +33,19 @@ function dry_run.candidates(model, recipe, values)
   for n, layer in ipairs(layers) do
     progress.report("candidates", n - 1, #layers, "layers")
     local repr = model.core:get(layer.index)
-    local row = { layer.name, table.concat(layer.shape, "×"), common.thousands(4 * layer.count) }
+    local row = { layer.name, table.concat(layer.shape, "×"), shown.thousands(4 * layer.count) }
     dense = dense + 4 * layer.count
     for i, scheme in ipairs(schemes) do
       local ok, bytes = pcall(function() return scheme:apply(repr):bytes() end)
-      row[3 + i] = ok and common.thousands(bytes) or "–"
+      row[3 + i] = ok and shown.thousands(bytes) or "–"
       totals[i] = totals[i] and ok and totals[i] + bytes
     end
     rows[#rows + 1] = row
   end
   progress.clear()
-  local last = { "all", "", common.thousands(dense) }
+  local last = { "all", "", shown.thousands(dense) }
   for i = 1, #schemes do
-    last[3 + i] = totals[i] and common.thousands(totals[i]) or "–"
+    last[3 + i] = totals[i] and shown.thousands(totals[i]) or "–"
   end
   rows[#rows + 1] = last
   return common.table(rows, right)

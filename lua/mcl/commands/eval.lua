@@ -1,5 +1,6 @@
 --- mcl eval MODEL --data SPEC [--json]: loss and accuracy on the test set.
 local common = require "mcl.commands.common"
+local shown = require "mcl.shown"
 
 return function(arguments)
   local parser = common.parser("eval", "Loss and accuracy of a model on the test set.",
@@ -20,7 +21,7 @@ return function(arguments)
     common.print_json(record)
   else
     local classes = record.accuracy and ("accuracy %.4f  error %.4f  "):format(record.accuracy, record.error) or ""
-    print(("%sloss %.4f  (%s examples, %.2f s)"):format(classes, record.loss, common.thousands(record.count),
+    shown.print(("%sloss %.4f  (%s examples, %.2f s)"):format(classes, record.loss, shown.thousands(record.count),
       record.seconds))
   end
 end

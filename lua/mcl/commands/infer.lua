@@ -3,6 +3,7 @@ local core = require "mcl.core"
 local check = require "mcl.check"
 local commands = require "mcl.commands"
 local common = require "mcl.commands.common"
+local shown = require "mcl.shown"
 
 -- "NAME=FILE" in two; a name that the model has may have a = of its own.
 local function split(text, names)
@@ -60,7 +61,7 @@ return function(arguments)
   for i, name in ipairs(output_names) do
     if outputs[name] then
       core.npy_save(outputs[name], results[i])
-      print(("%s: %s to %s"):format(name, table.concat(results[i].shape, "×"), outputs[name]))
+      shown.print(("%s: %s to %s"):format(name, table.concat(results[i].shape, "×"), outputs[name]))
     end
   end
 end

@@ -97,11 +97,12 @@ function commands.main(arguments)
   local loaded = package.loaded["mcl.progress"]
   if loaded then loaded.clear() end
   io.stdout:flush()
+  local printable = require("mcl.shown").printable
   if result.usage then
-    io.stderr:write("mcl: ", result.usage, "\n")
+    io.stderr:write("mcl: ", printable(result.usage), "\n")
     return 2
   end
-  io.stderr:write("mcl: ", result.text, "\n")
+  io.stderr:write("mcl: ", printable(result.text), "\n")
   return 1
 end
 

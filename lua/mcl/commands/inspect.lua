@@ -3,6 +3,7 @@
 local core = require "mcl.core"
 local common = require "mcl.commands.common"
 local paths = require "mcl.path"
+local shown = require "mcl.shown"
 
 -- The same table for a model of another format: all weights are dense.
 local function of_model(path)
@@ -36,12 +37,12 @@ local function show(info)
     rows[#rows + 1] = {
       layer.name, layer.op or "", table.concat(layer.shape, "×"), layer.representation,
       ("%.2f %%"):format(layer.density * 100), layer.bits and ("%.4g"):format(layer.bits) or "", layer.coder or "",
-      common.thousands(layer.bytes.dense), common.thousands(layer.bytes.coded), common.thousands(layer.bytes.file),
+      shown.thousands(layer.bytes.dense), shown.thousands(layer.bytes.coded), shown.thousands(layer.bytes.file),
     }
   end
-  print(common.table(rows, { [5] = true, [6] = true, [8] = true, [9] = true, [10] = true }))
-  print(("\n%s bytes; dense %s; ratio %.2f"):format(
-    common.thousands(info.bytes), common.thousands(info.dense_bytes), info.ratio))
+  shown.print(common.table(rows, { [5] = true, [6] = true, [8] = true, [9] = true, [10] = true }))
+  shown.print(("\n%s bytes; dense %s; ratio %.2f"):format(
+    shown.thousands(info.bytes), shown.thousands(info.dense_bytes), info.ratio))
 end
 
 return function(arguments)

@@ -1,6 +1,7 @@
 --- mcl recipes: the recipes that come with it.
 local common = require "mcl.commands.common"
 local recipe = require "mcl.recipe"
+local shown = require "mcl.shown"
 
 return function(arguments)
   local parser = common.parser("recipes", "The recipes that come with mcl; one may be run by its name alone.")
@@ -17,5 +18,5 @@ return function(arguments)
     local source, file = recipe.find(name)
     rows[#rows + 1] = { "  " .. name, assert(recipe.load(source, file)).about:match "[^\n]*" }
   end
-  print(common.table(rows))
+  shown.print(common.table(rows))
 end

@@ -7,6 +7,7 @@ local paths = require "mcl.path"
 local progress = require "mcl.progress"
 local recipes = require "mcl.recipe"
 local system = require "mcl.system"
+local shown = require "mcl.shown"
 
 local function parser_of(name, about, recipe)
   local parser = common.parser(name, about, ("  mcl %s lenet5.bin --data fashion-mnist -o lenet5.mcl"):format(name))
@@ -84,7 +85,7 @@ local function summary(record)
   local before, after = record.before, record.after
   local rows = {
     { "", "before", "after" },
-    { "bytes", common.thousands(before.bytes), common.thousands(after.bytes) },
+    { "bytes", shown.thousands(before.bytes), shown.thousands(after.bytes) },
     { "ratio", ("%.2f"):format(record.dense_bytes / before.bytes), ("%.2f"):format(after.ratio) },
   }
   if before.accuracy then
@@ -92,7 +93,7 @@ local function summary(record)
     rows[#rows + 1] = { "error", percent(1 - before.accuracy), percent(1 - after.accuracy) }
     rows[#rows + 1] = { "loss", ("%.4f"):format(before.loss), ("%.4f"):format(after.loss) }
   end
-  print(common.table(rows, { [2] = true, [3] = true }))
+  shown.print(common.table(rows, { [2] = true, [3] = true }))
 end
 
 local function evaluation(model, data)
@@ -139,7 +140,7 @@ end
 
 local function dry_run(recipe, values, model, data, args)
   local dry = require "mcl.commands.dry_run"
-  print(dry.candidates(model, recipe, values))
+  shown.print(dry.candidates(model, recipe, values))
   local job = require("mcl.job").new(model, {
     data = data, seed = args.seed, dry = true, log = function(text) progress.line(text) end,
   })
@@ -148,8 +149,8 @@ local function dry_run(recipe, values, model, data, args)
     error("without training, the recipe could not be followed to its end: " .. tostring(message), 0)
   end
   local bytes, dense = model:size { zstd = common.zstd_level(args) }, dry.dense_bytes(model)
-  print(("\nwithout training the recipe gives %s bytes of %s: ratio %.2f"):format(
-    common.thousands(bytes), common.thousands(dense), dense / bytes))
+  shown.print(("\nwithout training the recipe gives %s bytes of %s: ratio %.2f"):format(
+    shown.thousands(bytes), shown.thousands(dense), dense / bytes))
   print "nothing was written"
 end
 
@@ -157,7 +158,7 @@ return function(arguments)
   local recipe, source, file = load_recipe(arguments[1])
   local parser = parser_of(arguments[1], recipe.about, recipe)
   if wants_help(arguments) then
-    print(parser:get_help())
+    shown.print(parser:get_help())
     return 0
   end
   local args = common.parse(parser, arguments)

@@ -7,6 +7,7 @@ local paths = require "mcl.path"
 local progress = require "mcl.progress"
 local recipe = require "mcl.recipe"
 local system = require "mcl.system"
+local shown = require "mcl.shown"
 
 -- The options of training as a recipe's, with the architecture's presets as defaults.
 local function options_of(architecture)
@@ -86,8 +87,8 @@ return function(arguments)
   data:suit(model)
   local report_data = data:part "report" -- now, not after an hour, is the time to find that there is none
   local function log(text) progress.line(text) end
-  log(("%s: %s parameters, %s multiply-adds; %s"):format(args.architecture, common.thousands(model.core:parameters()),
-    common.thousands(model.core:multiply_adds()), tostring(data)))
+  log(("%s: %s parameters, %s multiply-adds; %s"):format(args.architecture, shown.thousands(model.core:parameters()),
+    shown.thousands(model.core:multiply_adds()), tostring(data)))
 
   local snapshots = require("mcl.resume").open(out, key_of(args, values, data), args.resume, log)
   local job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
@@ -105,5 +106,5 @@ return function(arguments)
   snapshots:remove()
   local result = model:evaluate(report_data)
   local classes = result.accuracy and ("accuracy %.4f, error %.4f, "):format(result.accuracy, result.error) or ""
-  print(("%s: %sloss %.4f on %s test examples"):format(out, classes, result.loss, common.thousands(result.count)))
+  shown.print(("%s: %sloss %.4f on %s test examples"):format(out, classes, result.loss, shown.thousands(result.count)))
 end

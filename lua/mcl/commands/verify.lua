@@ -1,6 +1,7 @@
 --- mcl verify FILE: every checksum, every stream decoded.
 local core = require "mcl.core"
 local common = require "mcl.commands.common"
+local shown = require "mcl.shown"
 
 return function(arguments)
   local parser = common.parser("verify", "Checks a .mcl or .bin file: every checksum, every stream decoded.",
@@ -12,5 +13,5 @@ return function(arguments)
     error(("%s: %s has no checksums to verify; a .mcl or .bin has"):format(args.file, name), 0)
   end
   core.verify(args.file)
-  print(args.file .. ": whole")
+  shown.print(args.file .. ": whole")
 end
