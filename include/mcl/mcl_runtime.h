@@ -143,6 +143,18 @@ const char *mcl_model_output_name(const mcl_model *model, int index);
 mcl_shape mcl_model_input_shape(const mcl_model *model, int index); /* dim[0] is -1 where it is the batch */
 mcl_shape mcl_model_output_shape(const mcl_model *model, int index);
 
+/* Weights are numbered from 0 in the order of the file; running statistics of normalisations are among them. Of a number
+ * that there is not, the name is NULL and the shape a scalar's. */
+int mcl_model_weights(const mcl_model *model);
+const char *mcl_model_weight_name(const mcl_model *model, int index); /* "conv1.weight" */
+mcl_shape mcl_model_weight_shape(const mcl_model *model, int index);
+int mcl_model_weight_index(const mcl_model *model, const char *name); /* -1: there is none of this name */
+/* One weight's values, row-major, to the caller's memory of `count` floats, which is the product of its shape. Its streams
+ * alone are checked and decoded; a weight that was still coded stays so, and the memory that it took is free again. */
+mcl_status mcl_model_weight_read(mcl_model *model, int index, float *values, size_t count);
+/* The same, lent: decoded once, and the model's as long as it lives. Not to be written. */
+mcl_status mcl_model_weight_values(mcl_model *model, int index, const float **values);
+
 /* Decodes weights that are still coded until time_us has passed (0: until all are). Sets *finished. At least one
  * block is decoded each call, so repeated calls always end. */
 mcl_status mcl_model_decode(mcl_model *model, uint64_t time_us, bool *finished);

@@ -31,3 +31,15 @@ print('class %d, score %.3f;' % (scores.index(max(scores)), max(scores)))")
 grep -q "^$expected 0 allocations while running" classify.out
 if "$MCL_BUILD/examples/classify" boot.pgm boot.pgm 2>refused.out; then echo "an image was taken for a model"; exit 1; fi
 grep -q 'boot.pgm' refused.out
+
+# Weights by name: of a net, and of a file that has nothing else. What one holds is what `mcl convert` to .npz says.
+"$MCL_BUILD/examples/weights" net.mcl | tee weights.out
+grep -q '^fc1.weight 300x784$' weights.out
+"$MCL" convert net.mcl only.npz >/dev/null
+"$MCL" convert only.npz only.mcl >/dev/null
+for file in net.mcl only.mcl; do
+  "$MCL_BUILD/examples/weights" $file fc1.weight | tee -a weights.out
+done
+[ "$(grep -c '^fc1.weight: 235200 values, mean .* 117600 of them zero$' weights.out)" = 2 ]
+if "$MCL_BUILD/examples/weights" net.mcl fc9.weight 2>refused.out; then echo "a weight was found that there is not"; exit 1; fi
+grep -q '"fc9.weight"' refused.out

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "artifact/container.h"
 #include "base/file.h"
 
 static const mcl_artifact_options all_options[] = {
@@ -230,6 +231,63 @@ static void a_model_is_decoded_in_slices(void **state) {
     mcl_buffer_free(&file);
     mcl_model_free(models[i]);
   }
+}
+
+static void a_weight_is_read_alone_by_its_name(void **state) {
+  (void)state;
+  mcl_model *model = small_net(), *again;
+  mcl_buffer file = encoded(model, NULL);
+  assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again));
+  assert_int_equal(mcl_model_weights(again), model->weight_count);
+  size_t before = mcl_context_memory(ctx);
+  for (int w = 0; w < model->weight_count; w++) {
+    mcl_tensor *expected;
+    const float *lent;
+    float *values;
+    assert_ok(mcl_weight_values(model, w, &expected));
+    int index = mcl_model_weight_index(again, model->weights[w].name);
+    assert_true(index >= 0);
+    assert_string_equal(mcl_model_weight_name(again, index), model->weights[w].name);
+    assert_true(mcl_shape_equal(mcl_model_weight_shape(again, index), model->weights[w].shape));
+    size_t count = (size_t)expected->count;
+    before = mcl_context_memory(ctx);
+    assert_ok(mcl_alloc_array(ctx, count, sizeof *values, &values));
+    assert_ok(mcl_model_weight_read(again, index, values, count));
+    assert_memory_equal(values, expected->data, count * sizeof *values);
+    mcl_free(ctx, values);
+    assert_int_equal(mcl_context_memory(ctx), before); /* and nothing of it is kept */
+    assert_int_equal(mcl_model_weight_read(again, index, NULL, count + 1), MCL_ERROR_ARGUMENT);
+    assert_ok(mcl_model_weight_values(again, index, &lent));
+    assert_memory_equal(lent, expected->data, count * sizeof *values);
+  }
+  const float *lent;
+  assert_int_equal(mcl_model_weight_index(again, "no such weight"), -1);
+  assert_null(mcl_model_weight_name(again, -1));
+  assert_int_equal(mcl_model_weight_shape(again, 1000).rank, 0);
+  assert_int_equal(mcl_model_weight_values(again, 1000, &lent), MCL_ERROR_ARGUMENT);
+  assert_non_null(strstr(mcl_context_message(ctx), "there is no weight 1000"));
+  mcl_model_free(again);
+  mcl_buffer_free(&file);
+  mcl_model_free(model);
+}
+
+static void a_damaged_weight_does_not_bar_the_others(void **state) {
+  (void)state;
+  mcl_model *model = small_net(), *again;
+  mcl_buffer file = encoded(model, NULL);
+  float values[4096];
+  assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again));
+  const mcl_container_weight *first = &mcl_container_of(again)->weights[0];
+  file.data[first->start + 1] ^= 1;
+  for (int w = 0; w < model->weight_count; w++) {
+    int64_t count;
+    assert_ok(mcl_shape_count(ctx, model->weights[w].shape, &count));
+    assert_true(count <= 4096);
+    assert_int_equal(mcl_model_weight_read(again, w, values, (size_t)count), w ? MCL_OK : MCL_ERROR_FORMAT);
+  }
+  mcl_model_free(again);
+  mcl_buffer_free(&file);
+  mcl_model_free(model);
 }
 
 /* ---- Damage ---- */
@@ -466,6 +524,8 @@ int main(void) {
       cmocka_unit_test(dense_weights_of_a_bin_are_used_where_they_are_mapped),
       cmocka_unit_test(an_inspection_says_what_the_representations_say),
       cmocka_unit_test(a_model_is_decoded_in_slices),
+      cmocka_unit_test(a_weight_is_read_alone_by_its_name),
+      cmocka_unit_test(a_damaged_weight_does_not_bar_the_others),
       cmocka_unit_test(a_file_cut_off_anywhere_is_refused),
       cmocka_unit_test(no_single_changed_byte_is_accepted),
       cmocka_unit_test(damage_is_located_to_its_weight),
