@@ -104,6 +104,7 @@ mcl_status mcl_check_gradients(mcl_model *model, int64_t batch, int samples, uin
   check c = {.model = model, .batch = batch, .samples = samples, .seed = seed, .where = where};
   c.where_size = where_size;
   if (where && where_size) *where = 0;
+  MCL_TRY(mcl_model_check_change(model)); /* weights are moved a little, and put back */
   mcl_status status = mcl_training_session_new_full(model, batch, &c.session);
   if (!status) status = mcl_alloc_zero(ctx, (size_t)model->output_count * sizeof *c.direction, &c.direction);
   for (int i = 0; i < model->input_count && !status; i++)

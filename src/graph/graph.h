@@ -114,6 +114,9 @@ struct mcl_model {
   mcl_node *nodes; /* in an order in which they can run */
   mcl_weight *weights;
   int *inputs, *outputs; /* values */
+  /* Set while a fit runs functions of its user's (a loss, the end of an epoch): the model cannot be changed meanwhile, and
+   * what is taken of it is copied by this, since training goes on in the memory of its representations. Else NULL. */
+  mcl_status (*lent)(mcl_repr **repr);
   /* How weights that are still coded are got; set by the artifact's reader. */
   mcl_status (*load_weight)(mcl_model *model, int weight);
   void (*free_source)(void *source);
@@ -126,6 +129,8 @@ struct mcl_model {
 
 mcl_status mcl_model_new(mcl_context *ctx, const char *name, mcl_model **out);
 mcl_status mcl_model_copy(mcl_model *model, mcl_model **out); /* representations are shared until trained */
+/* MCL_ERROR_ARGUMENT while the model is lent by a fit. All that changes a model begins with it. */
+mcl_status mcl_model_check_change(const mcl_model *model);
 /* Building, in running order. Names are copied, and must be unique; *value is the index of the new value. */
 mcl_status mcl_model_add_input(mcl_model *model, const char *name, mcl_shape shape, int *value);
 mcl_status mcl_model_add_weight(mcl_model *model, const char *name, mcl_repr *repr, bool is_state, int *value);
@@ -144,6 +149,8 @@ int mcl_model_find_weight(const mcl_model *model, const char *name);
 int mcl_model_weight_node(const mcl_model *model, int weight, int *input);
 
 mcl_status mcl_weight_load(mcl_model *model, int weight); /* repr is there afterwards */
+mcl_status mcl_weight_take(mcl_model *model, int weight,
+                           mcl_repr **out); /* a reference to the representation, to keep */
 mcl_status mcl_weight_values(mcl_model *model, int weight,
                              mcl_tensor **out);                          /* borrowed; cached f32; not to be written */
 mcl_status mcl_weight_set(mcl_model *model, int weight, mcl_repr *repr); /* retains repr; checks the shape */

@@ -123,6 +123,15 @@ static mcl_status check_name(const mcl_model *model, const char *what, const cha
 
 /* ---- Building ---- */
 
+mcl_status mcl_model_check_change(const mcl_model *model) {
+  if (!model->lent) return MCL_OK;
+  return mcl_fail(
+      model->ctx, MCL_ERROR_ARGUMENT,
+      "%s: is being trained, and functions that the fit calls cannot change it; change a copy, or wait for the "
+      "fit's end",
+      model->name);
+}
+
 /* Appends a value; takes no part of the model back where it fails. */
 static mcl_status add_value(mcl_model *model, const char *name, mcl_shape shape, int weight, int producer, int *out) {
   MCL_TRY(grow(model->ctx, &model->values, model->value_count, &model->value_capacity, sizeof *model->values));
@@ -161,6 +170,7 @@ static mcl_status check_shape(const mcl_model *model, const char *what, const ch
 }
 
 mcl_status mcl_model_add_input(mcl_model *model, const char *name, mcl_shape shape, int *value) {
+  MCL_TRY(mcl_model_check_change(model));
   MCL_TRY(check_name(model, "input", name));
   MCL_TRY(check_shape(model, "input", name, shape, true));
   MCL_TRY(grow(model->ctx, &model->inputs, model->input_count, &model->input_capacity, sizeof *model->inputs));
@@ -170,6 +180,7 @@ mcl_status mcl_model_add_input(mcl_model *model, const char *name, mcl_shape sha
 }
 
 mcl_status mcl_model_add_coded_weight(mcl_model *model, const char *name, mcl_shape shape, bool is_state, int *value) {
+  MCL_TRY(mcl_model_check_change(model));
   MCL_TRY(check_name(model, "weight", name));
   MCL_TRY(check_shape(model, "weight", name, shape, false));
   MCL_TRY(grow(model->ctx, &model->weights, model->weight_count, &model->weight_capacity, sizeof *model->weights));
@@ -191,6 +202,7 @@ mcl_status mcl_model_add_weight(mcl_model *model, const char *name, mcl_repr *re
 }
 
 mcl_status mcl_model_add_output(mcl_model *model, int value) {
+  MCL_TRY(mcl_model_check_change(model));
   if (value < 0 || value >= model->value_count)
     return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "%s: output %d: there is no value %d", model->name,
                     model->output_count, value);
@@ -263,6 +275,7 @@ static mcl_status check_node(const mcl_model *model, mcl_node *node, const mcl_a
 
 mcl_status mcl_model_add_node(mcl_model *model, const mcl_op *op, const char *name, const mcl_attribute *attributes,
                               int inputs, const int *input, int *value) {
+  MCL_TRY(mcl_model_check_change(model));
   MCL_TRY(check_name(model, "node", name));
   if (inputs < 0 || inputs > MCL_MAX_INPUTS)
     return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "node \"%s\": %s of %d inputs; a node has at most %d", name,
@@ -322,7 +335,20 @@ mcl_status mcl_weight_values(mcl_model *model, int weight, mcl_tensor **out) {
   return MCL_OK;
 }
 
+mcl_status mcl_weight_take(mcl_model *model, int weight, mcl_repr **out) {
+  *out = NULL;
+  MCL_TRY(mcl_weight_load(model, weight));
+  mcl_repr *repr = mcl_repr_retain(model->weights[weight].repr);
+  mcl_status status = model->lent ? model->lent(&repr) : MCL_OK;
+  if (status)
+    mcl_repr_release(repr);
+  else
+    *out = repr;
+  return status;
+}
+
 mcl_status mcl_weight_set(mcl_model *model, int weight, mcl_repr *repr) {
+  MCL_TRY(mcl_model_check_change(model));
   mcl_weight *w = &model->weights[weight];
   if (!mcl_shape_equal(w->shape, repr->shape)) {
     char have[MCL_SHAPE_TEXT], given[MCL_SHAPE_TEXT];
@@ -344,9 +370,12 @@ static mcl_status copy_parts(mcl_model *model, mcl_model *copy) {
   for (int v = 0; v < model->value_count; v++) { /* in order, so that indices stay */
     const mcl_value *from = &model->values[v];
     if (from->weight >= 0) {
-      MCL_TRY(mcl_weight_load(model, from->weight));
       const mcl_weight *weight = &model->weights[from->weight];
-      MCL_TRY(mcl_model_add_weight(copy, weight->name, weight->repr, weight->is_state, &value));
+      mcl_repr *repr;
+      MCL_TRY(mcl_weight_take(model, from->weight, &repr));
+      mcl_status status = mcl_model_add_weight(copy, weight->name, repr, weight->is_state, &value);
+      mcl_repr_release(repr);
+      MCL_TRY(status);
     } else if (from->producer < 0) {
       MCL_TRY(mcl_model_add_input(copy, from->name, from->shape, &value));
     } else if (model->nodes[from->producer].output[0] == v) {

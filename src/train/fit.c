@@ -9,6 +9,7 @@
 
 #include "base/context.h"
 #include "base/random.h"
+#include "repr/fit.h"
 #include "tensor/matmul.h"
 #include "train/augment.h"
 #include "train/fit_state.h"
@@ -79,6 +80,9 @@ static mcl_status check_state(fit *f) {
                   f->place.epochs_done ? "the epoch before" : "before the fit");
 }
 
+/* Functions of the user's may look at the model; what they take of it is theirs, and they cannot change it. */
+static void lend(fit *f, bool on) { f->model->lent = on ? mcl_repr_unshare : NULL; }
+
 /* ---- One batch ---- */
 
 /* The user's loss sees the output and the target as tensors; labels as one-hot rows. */
@@ -103,7 +107,11 @@ static mcl_status own_loss(fit *f, int64_t rows, double *value, int64_t *correct
   if (!status)
     status =
         mcl_tensor_wrap(f->ctx, MCL_F32, shape, mcl_training_session_output_gradient(f->state.session, 0), &gradient);
-  if (!status) status = f->options.custom_loss(f->options.user, output, target, gradient, value);
+  if (!status) {
+    lend(f, true);
+    status = f->options.custom_loss(f->options.user, output, target, gradient, value);
+    lend(f, false);
+  }
   double bad = status ? 0 : not_finite_in(mcl_tensor_f32(gradient), gradient->count);
   if (bad != 0 && isfinite(*value)) status = bad_result(f, "the gradient of the loss", "", bad);
   mcl_tensor_release(output);
@@ -127,7 +135,7 @@ static mcl_status loss_of_batch(fit *f, int64_t rows, bool with_gradient, double
                                correct);
 }
 
-static mcl_status add_penalties(fit *f, double *value) {
+static mcl_status ask_penalties(fit *f, double *value) {
   for (int i = 0; f->options.penalty && i < f->state.weight_count; i++) {
     const mcl_fit_weight *w = &f->state.weights[i];
     const char *name = f->model->weights[w->weight].name;
@@ -139,6 +147,13 @@ static mcl_status add_penalties(fit *f, double *value) {
     *value += penalty;
   }
   return MCL_OK;
+}
+
+static mcl_status add_penalties(fit *f, double *value) {
+  lend(f, true);
+  mcl_status status = ask_penalties(f, value);
+  lend(f, false);
+  return status;
 }
 
 static mcl_status choose_rate(fit *f) {
@@ -262,7 +277,12 @@ static mcl_status finish_epoch(fit *f) {
     f->place.best_loss = f->place.report.validation_loss;
   }
   MCL_TRY(mcl_fit_store(&f->state));
-  if (f->options.epoch_end) MCL_TRY(f->options.epoch_end(f->options.user, &f->place.report, &f->place.is_stopped));
+  if (f->options.epoch_end) {
+    lend(f, true);
+    mcl_status status = f->options.epoch_end(f->options.user, &f->place.report, &f->place.is_stopped);
+    lend(f, false);
+    MCL_TRY(status);
+  }
   if (!f->checkpoint) return MCL_OK;
   return mcl_fit_checkpoint_save(&f->state, f->checkpoint, f->fingerprint, &f->place);
 }
@@ -397,6 +417,7 @@ static void restore(fit *f) {
 
 mcl_status mcl_fit(mcl_model *model, const mcl_fit_options *options, mcl_epoch_report *last) {
   fit *f;
+  MCL_TRY(mcl_model_check_change(model));
   MCL_TRY(mcl_alloc_zero(model->ctx, sizeof *f, &f));
   f->ctx = f->state.ctx = model->ctx;
   f->model = model;
