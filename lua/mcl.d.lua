@@ -344,11 +344,7 @@ function mcl.sum(options) end
 
 ---@class mcl.Dataset
 ---@field count integer
----@field scale number
----@field offset number
 ---@field has_labels boolean
----@field x mcl.Tensor
----@field y mcl.Tensor
 local Dataset = {}
 --- Rows first … (from 0) of a permutation by the seed; seed 0: as they stand.
 ---@param seed integer
@@ -358,6 +354,7 @@ local Dataset = {}
 function Dataset:part(seed, first, count) end
 ---@return integer[]
 function Dataset:x_shape() end
+--- Copies of rows as a model sees them: scale and offset are in x already.
 ---@param first? integer from 1
 ---@param count? integer
 ---@return mcl.Tensor x
@@ -388,7 +385,7 @@ function mcl.dataset(x, y, scale, offset) end
 ---@field name string
 ---@field op string
 ---@field kind string what "@kind" selects by
----@field weight mcl.Tensor a copy; assigning sets it
+---@field weight mcl.Tensor to be read; assigning another, or an expression, sets it, dense
 ---@field bias? mcl.Tensor
 ---@field weight_name string
 ---@field index integer of its statistics

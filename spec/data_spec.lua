@@ -167,3 +167,23 @@ describe("images", function()
     assert.is_false(images.are({ 64 }, true, mlp))
   end)
 end)
+
+describe("a dataset", function()
+  it("gives rows as a model sees them, and no scale that could be applied to them twice", function()
+    local d = mcl.dataset(mcl.tensor({ { 0, 51 }, { 102, 255 } }, "u8"), mcl.tensor({ 0, 1 }, "i64"), 1 / 255, 0.5)
+    local x, y = d:rows()
+    assert.near(0.7, x[1][2], 1e-6)
+    assert.near(0, (mcl.dataset(x, y):rows() - x):abs():max(), 0)
+    for _, field in ipairs { "x", "y", "scale", "offset" } do
+      fails(("a dataset has no %q; x, y = data:rows() gives copies as a model sees them, scaled already"):format(field),
+        function() return d[field] end)
+    end
+  end)
+
+  it("keeps its labels, whatever becomes of the tensor that they came from", function()
+    local labels = mcl.tensor({ 0, 1 }, "i64")
+    local d = mcl.dataset(mcl.zeros { 2, 3 }, labels)
+    labels:set(100)
+    assert.same({ 0, 1 }, select(2, d:rows()):totable())
+  end)
+end)

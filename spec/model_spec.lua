@@ -46,6 +46,48 @@ describe("a model", function()
     assert.error_matches(function() fc1.bias = fc1.bias / 0 - fc1.bias / 0 end, "layer fc1: bias: NaN")
   end)
 
+  it("shows weights to be read: what is written to them would be lost, so it is refused with the remedy", function()
+    local m = support.mlp()
+    local layer = m:layer "fc1"
+    local remedy = "local w = layer.weight:copy() … layer.weight = w"
+    local refused = {
+      function() layer.weight[1] = 0 end,
+      function() layer.weight[1][2] = 0 end,
+      function() layer.bias[1] = 0 end,
+      function() layer.weight:set(0) end,
+      function() layer.weight:rows(1, 2):reshape({ -1 }):set(0) end,
+      function() layer.representation:values():set(0) end,
+      function() mcl.share({ bits = 2 }):apply(layer.weight).codebook[1] = 0 end,
+      function() m:calibrate(mcl.zeros { 4, 6 }, "gram")[layer.index].gram[1][1] = 0 end,
+    }
+    for _, write in ipairs(refused) do
+      local ok, message = pcall(write)
+      assert.is_false(ok)
+      assert.truthy(message:find(remedy, 1, true), message)
+    end
+    local w = layer.weight:copy()
+    w[1][2] = 7
+    layer.weight = w
+    assert.equal(7, layer.weight[1][2])
+    w[1][2] = 8
+    assert.equal(7, layer.weight[1][2])
+  end)
+
+  it("warns where an assignment makes a compressed weight dense", function()
+    local m = support.mlp()
+    local layer = m:layer "fc1"
+    local lines = {}
+    require("mcl.core").context { log = function(level, line) lines[#lines + 1] = level .. ": " .. line end }
+    layer.weight = layer.weight * 2
+    assert.same({}, lines)
+    m:compress(mcl.prune { density = 0.25 })
+    layer.weight = layer.weight * 2
+    require("mcl.core").context { log = function() end }
+    assert.equal(1, #lines)
+    assert.truthy(lines[1]:find("warning: layer fc1: weight: was sparse", 1, true), lines[1])
+    assert.equal("dense", layer.representation.kind)
+  end)
+
   it("refuses what fit cannot use", function()
     local data = support.dataset()
     assert.error_matches(function() model:fit { data, validation = 0.1 } end, "validation: a dataset")
@@ -295,6 +337,31 @@ describe("fit", function()
     for _, expression in ipairs(kept) do
       assert.is_true(expression:abs():sum() < 1e6)
     end
+  end)
+
+  it("shows its model to a callback, which can keep a copy and cannot change it", function()
+    local data = support.dataset()
+    local model = support.mlp()
+    local copy, repr, loss
+    model:fit { data, epochs = 3, epoch_end = function(report)
+      if report.epoch > 1 then return end
+      copy, repr, loss = model:copy(), model:layer("fc1").representation, model:evaluate(data).loss
+      local changes = {
+        function() model:layer("fc1").weight = mcl.zeros { 8, 6 } end,
+        function() model:compress(mcl.prune { density = 0.5 }) end,
+        function() model:fit { data, epochs = 1 } end,
+        function() model.core:add_weight("more", mcl.zeros { 3 }) end,
+        function() model.core:check_gradients() end,
+      }
+      for _, change in ipairs(changes) do
+        assert.error_matches(change, "is being trained, and functions that the fit calls cannot change it")
+      end
+      copy:layer("fc2").bias = mcl.zeros { 3 } -- another model can be
+      copy:layer("fc2").bias = model:layer("fc2").bias
+    end }
+    assert.equal(loss, copy:evaluate(data).loss)
+    assert.equal(0, (repr:values() - copy:layer("fc1").weight):abs():max())
+    assert.not_equal(loss, model:evaluate(data).loss)
   end)
 
   it("of no epochs does nothing", function()

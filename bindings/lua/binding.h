@@ -112,6 +112,8 @@ const char *mcl_lua_type_name(lua_State *L, int arg);                  /* "tenso
 /* The tensor at arg; an expression is evaluated, and its value takes the place at arg. */
 mcl_tensor *mcl_lua_tensor(lua_State *L, int arg);
 mcl_tensor **mcl_lua_push_tensor(lua_State *L); /* empty, to be filled */
+/* Pushes a view of t that can be read only: what code of the user's is shown, but does not own. */
+void mcl_lua_push_lent(lua_State *L, mcl_tensor *t);
 /* Can the value at arg be an operand: a tensor, an expression, a number? */
 bool mcl_lua_is_operand(lua_State *L, int arg);
 /* A new reference. Raises no Lua error; the argument was checked before. */
@@ -119,6 +121,11 @@ mcl_status mcl_lua_operand(lua_State *L, int arg, mcl_expression **out);
 mcl_dtype mcl_lua_dtype(lua_State *L, int arg);        /* from its name */
 const luaL_Reg *mcl_lua_value_methods(void);           /* methods of tensors that expressions have too */
 void mcl_lua_add_elementwise(lua_State *L, bool meta); /* into the table on the top of the stack */
+
+/* ---- Representations ---- */
+
+/* Pushes the dense representation of a copy of the tensor at arg: the user may write to that later. */
+mcl_repr *mcl_lua_push_dense(lua_State *L, int arg);
 
 /* ---- Models ---- */
 

@@ -21,7 +21,8 @@ static int new_dataset(lua_State *L) {
   mcl_lua_check(L, mcl_tensor_narrow(x, x->dtype == MCL_U8 ? MCL_U8 : MCL_F32, "data: x", xs));
   bool are_labels = y->dtype != MCL_F32 && y->dtype != MCL_F64 && y->dtype != MCL_F16 && y->dtype != MCL_BF16;
   mcl_dtype kind = !are_labels ? MCL_F32 : y->dtype == MCL_U8 ? MCL_U8 : MCL_I64;
-  mcl_lua_check(L, mcl_tensor_narrow(y, kind, "data: y", ys));
+  /* copied, so that labels which a fit has checked stay what they are */
+  mcl_lua_check(L, y->dtype == kind ? mcl_tensor_copy(y, ys) : mcl_tensor_narrow(y, kind, "data: y", ys));
   mcl_lua_check(L, mcl_dataset_new(*xs, *ys, scale, offset, mcl_lua_push_new(L, &mcl_lua_dataset_class)));
   return 1;
 }
@@ -63,6 +64,11 @@ static int dataset_rows(lua_State *L) {
   return 2;
 }
 
+/* How rows are stored is not shown: x as it is stored, beside scale and offset, is scaled twice or not at all. */
+static bool is_stored_so(const char *key) {
+  return !strcmp(key, "x") || !strcmp(key, "y") || !strcmp(key, "scale") || !strcmp(key, "offset");
+}
+
 static int dataset_index(lua_State *L) {
   mcl_dataset *d = self(L);
   lua_pushvalue(L, 2);
@@ -70,17 +76,12 @@ static int dataset_index(lua_State *L) {
   const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
   if (!strcmp(key, "count"))
     lua_pushinteger(L, d->count);
-  else if (!strcmp(key, "scale"))
-    lua_pushnumber(L, d->scale);
-  else if (!strcmp(key, "offset"))
-    lua_pushnumber(L, d->offset);
   else if (!strcmp(key, "has_labels"))
     lua_pushboolean(L, has_labels(d));
-  else if (!strcmp(key, "x") || !strcmp(key, "y")) {
-    mcl_tensor *t = key[0] == 'x' ? d->x : d->y;
-    mcl_tensor **box = mcl_lua_push_tensor(L);
-    *box = mcl_tensor_retain(t);
-  } else
+  else if (is_stored_so(key))
+    mcl_lua_fail(L, "a dataset has no \"%s\"; x, y = data:rows() gives copies as a model sees them, scaled already",
+                 key);
+  else
     mcl_lua_fail(L, "a dataset has no \"%s\"", key);
   return 1;
 }

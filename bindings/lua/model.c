@@ -51,15 +51,14 @@ static mcl_repr *weight_argument(lua_State *L, int arg) {
   mcl_repr *repr = mcl_lua_test(L, arg, &mcl_lua_repr_class);
   if (repr) return repr;
   mcl_tensor *t = mcl_lua_tensor(L, arg);
-  mcl_tensor **f32 = mcl_lua_push_tensor(L);
-  mcl_repr **dense = mcl_lua_push_new(L, &mcl_lua_repr_class);
-  mcl_lua_check(L, t->dtype == MCL_F32 ? mcl_tensor_copy(t, f32) : mcl_tensor_narrow(t, MCL_F32, "weight", f32));
-  mcl_lua_check(L, mcl_dense_new(*f32, dense));
-  /* The boxes keep a second reference, but the model's fit wants to be the only owner of the values. */
+  if (t->dtype != MCL_F32) {
+    mcl_tensor **f32 = mcl_lua_push_tensor(L);
+    mcl_lua_check(L, mcl_tensor_narrow(t, MCL_F32, "weight", f32));
+    lua_replace(L, arg);
+  }
+  repr = mcl_lua_push_dense(L, arg);
   lua_replace(L, arg);
-  mcl_tensor_release(*f32);
-  *f32 = NULL;
-  return *dense;
+  return repr;
 }
 
 /* Drops the userdata at arg's own reference now, not when garbage is collected. */
@@ -196,7 +195,9 @@ static void push_attributes(lua_State *L, const mcl_node *node) {
   }
 }
 
-static void push_node(lua_State *L, const mcl_model *m, const mcl_node *node) {
+static void push_node(lua_State *L, const mcl_model *m, int number) {
+  const mcl_node copy = m->nodes[number],
+                 *node = &copy; /* finalisers that run meanwhile may add nodes, which moves them */
   lua_createtable(L, 0, 8);
   set_string(L, "name", node->name);
   set_string(L, "op", node->op->name);
@@ -225,7 +226,7 @@ static int nodes(lua_State *L) {
   mcl_model *m = mcl_lua_model(L, 1);
   lua_createtable(L, m->node_count, 0);
   for (int i = 0; i < m->node_count; i++) {
-    push_node(L, m, &m->nodes[i]);
+    push_node(L, m, i);
     lua_rawseti(L, -2, i + 1);
   }
   return 1;
@@ -261,9 +262,11 @@ static int weights(lua_State *L) {
 
 static int values(lua_State *L) {
   mcl_model *m = mcl_lua_model(L, 1);
-  mcl_tensor *borrowed;
-  mcl_lua_check(L, mcl_weight_values(m, mcl_lua_weight_index(L, 1, 2), &borrowed));
-  mcl_lua_check(L, mcl_tensor_copy(borrowed, mcl_lua_push_tensor(L)));
+  int i = mcl_lua_weight_index(L, 1, 2);
+  mcl_tensor *borrowed, **copy = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, mcl_weight_values(m, i, &borrowed));
+  mcl_lua_check(L, mcl_tensor_copy(borrowed, copy));
+  (*copy)->read_only = true; /* what is written to it would be lost */
   return 1;
 }
 
@@ -271,8 +274,7 @@ static int get_weight(lua_State *L) {
   mcl_model *m = mcl_lua_model(L, 1);
   int i = mcl_lua_weight_index(L, 1, 2);
   mcl_repr **box = mcl_lua_push_new(L, &mcl_lua_repr_class);
-  mcl_lua_check(L, mcl_weight_load(m, i));
-  *box = mcl_repr_retain(m->weights[i].repr);
+  mcl_lua_check(L, mcl_weight_take(m, i, box));
   return 1;
 }
 

@@ -210,17 +210,19 @@ int mcl_lua_model_calibrate(lua_State *L) {
     mcl_lua_check(L, mcl_tensor_convert(mcl_lua_tensor(L, 4), MCL_I64, wide));
     labels = *wide;
   }
-  size_t size = (size_t)(m->weight_count + 1) * sizeof(mcl_statistics *);
+  int count = m->weight_count; /* finalisers that run meanwhile may add some */
+  size_t size = (size_t)(count + 1) * sizeof(mcl_statistics *);
   mcl_statistics **list = memset(lua_newuserdatauv(L, size, 0), 0, size);
-  lua_createtable(L, 0, m->weight_count);
+  lua_createtable(L, 0, count);
   int result = lua_gettop(L);
-  luaL_checkstack(L, m->weight_count + 4, "calibrate");
-  mcl_statistics ***boxes = lua_newuserdatauv(L, (size_t)(m->weight_count + 1) * sizeof *boxes, 0);
-  for (int i = 0; i < m->weight_count; i++) boxes[i] = mcl_lua_push_new(L, &mcl_lua_statistics_class);
+  luaL_checkstack(L, count + 4, "calibrate");
+  mcl_statistics ***boxes = lua_newuserdatauv(L, (size_t)(count + 1) * sizeof *boxes, 0);
+  for (int i = 0; i < count; i++) boxes[i] = mcl_lua_push_new(L, &mcl_lua_statistics_class);
+  if (m->weight_count != count) mcl_lua_fail(L, "calibrate: the model was changed meanwhile");
   mcl_status status = mcl_calibrate(m, x, labels, wanted, list);
-  for (int i = 0; i < m->weight_count; i++) *boxes[i] = list[i];
+  for (int i = 0; i < count; i++) *boxes[i] = list[i];
   mcl_lua_check(L, status);
-  for (int i = m->weight_count; i > 0; i--) {
+  for (int i = count; i > 0; i--) {
     if (list[i - 1])
       lua_rawseti(L, result, i);
     else

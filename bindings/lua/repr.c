@@ -11,9 +11,21 @@ static void release(mcl_context *ctx, void *object) {
 
 static mcl_repr *self(lua_State *L) { return mcl_lua_take(L, 1, &mcl_lua_repr_class); }
 
-/* core.dense(tensor) -> the representation that holds it as it is */
+mcl_repr *mcl_lua_push_dense(lua_State *L, int arg) {
+  mcl_tensor *t = mcl_lua_tensor(L, arg);
+  mcl_repr **box = mcl_lua_push_new(L, &mcl_lua_repr_class);
+  mcl_tensor **copy = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, mcl_tensor_copy(t, copy));
+  mcl_lua_check(L, mcl_dense_new(*copy, box));
+  mcl_tensor_release(*copy); /* the representation is its only owner: training can work in it */
+  *copy = NULL;
+  lua_pop(L, 1);
+  return *box;
+}
+
+/* core.dense(tensor) -> the representation that holds its values as they are now */
 static int dense(lua_State *L) {
-  mcl_lua_check(L, mcl_dense_new(mcl_lua_tensor(L, 1), mcl_lua_push_new(L, &mcl_lua_repr_class)));
+  mcl_lua_push_dense(L, 1);
   return 1;
 }
 
@@ -33,7 +45,10 @@ static int repr_bytes(lua_State *L) {
 }
 
 static int repr_values(lua_State *L) {
-  mcl_lua_check(L, mcl_repr_values(self(L), mcl_lua_push_tensor(L)));
+  mcl_repr *repr = self(L);
+  mcl_tensor **values = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, mcl_repr_values(repr, values));
+  (*values)->read_only = true; /* a copy, which would swallow what is written */
   return 1;
 }
 
@@ -79,6 +94,7 @@ static void push_codebook(lua_State *L, const mcl_repr *repr) {
   mcl_tensor **out = mcl_lua_push_tensor(L);
   mcl_lua_check(L, mcl_tensor_new(repr->ctx, MCL_F32, mcl_shape_1(palette->entries), out));
   memcpy((*out)->data, palette->codebook, (size_t)palette->entries * sizeof(float));
+  (*out)->read_only = true;
 }
 
 static void push_parts(lua_State *L, const mcl_repr *repr) {

@@ -45,8 +45,7 @@ static int criterion_protected(lua_State *L) {
   const criterion_call *call = lua_touserdata(L, 1);
   mcl_tensor *matrix = call->weight;
   lua_rawgeti(L, LUA_REGISTRYINDEX, call->by->function);
-  mcl_tensor **box = mcl_lua_push_tensor(L);
-  *box = mcl_tensor_retain(matrix);
+  mcl_lua_push_lent(L, matrix);
   mcl_lua_push_statistics_view(L, call->statistics);
   lua_call(L, 2, 1);
   if (!mcl_lua_test(L, -1, &mcl_lua_tensor_class) && !mcl_lua_test(L, -1, &mcl_lua_expression_class))
@@ -238,12 +237,7 @@ static int scheme_apply(lua_State *L) {
   lua_settop(L, 3);
   mcl_scheme *scheme = scheme_at(L, 1);
   mcl_repr *weight = mcl_lua_test(L, 2, &mcl_lua_repr_class);
-  if (!weight) {
-    mcl_tensor *values = mcl_lua_tensor(L, 2);
-    mcl_repr **box = mcl_lua_push_new(L, &mcl_lua_repr_class);
-    mcl_lua_check(L, mcl_dense_new(values, box));
-    weight = *box;
-  }
+  if (!weight) { weight = mcl_lua_push_dense(L, 2); }
   const mcl_statistics *statistics = statistics_at(L, 3);
   mcl_repr **out = mcl_lua_push_new(L, &mcl_lua_repr_class);
   mcl_lua_check(L, mcl_scheme_apply(scheme, weight, statistics, out));

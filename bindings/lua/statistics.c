@@ -65,11 +65,6 @@ static bool is_field(const char *name) {
   return false;
 }
 
-static void push_field(lua_State *L, mcl_tensor *t) {
-  mcl_tensor **box = mcl_lua_push_tensor(L);
-  *box = mcl_tensor_retain(t);
-}
-
 /* ---- As a criterion sees them ---- */
 
 static int view_missing(lua_State *L) {
@@ -86,9 +81,11 @@ void mcl_lua_push_statistics_view(lua_State *L, const mcl_statistics *s) {
     mcl_tensor *t = field_of(s, rows[i].name);
     if (!t) continue;
     if (t == s->zero_rate) { /* one a row: a column, so that it broadcasts over the row */
-      mcl_lua_check(L, mcl_tensor_reshape(t, mcl_shape_2(t->count, 1), mcl_lua_push_tensor(L)));
+      mcl_tensor **column = mcl_lua_push_tensor(L);
+      mcl_lua_check(L, mcl_tensor_reshape(t, mcl_shape_2(t->count, 1), column));
+      (*column)->read_only = true;
     } else {
-      push_field(L, t);
+      mcl_lua_push_lent(L, t);
     }
     lua_setfield(L, -2, rows[i].name);
   }
@@ -113,7 +110,7 @@ static int statistics_index(lua_State *L) {
   const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
   mcl_tensor *t = field_of(s, key);
   if (t) {
-    push_field(L, t);
+    mcl_lua_push_lent(L, t);
   } else if (!strcmp(key, "rows_seen")) {
     lua_pushinteger(L, s->rows_seen);
   } else if (!strcmp(key, "least") || !strcmp(key, "greatest")) {

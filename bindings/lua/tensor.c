@@ -14,6 +14,12 @@ static void release(mcl_context *ctx, void *object) {
 
 mcl_tensor **mcl_lua_push_tensor(lua_State *L) { return mcl_lua_push_new(L, &mcl_lua_tensor_class); }
 
+void mcl_lua_push_lent(lua_State *L, mcl_tensor *t) {
+  mcl_tensor **view = mcl_lua_push_tensor(L);
+  mcl_lua_check(L, mcl_tensor_reshape(t, t->shape, view));
+  (*view)->read_only = true;
+}
+
 mcl_tensor *mcl_lua_tensor(lua_State *L, int arg) {
   mcl_expression *e = mcl_lua_test(L, arg, &mcl_lua_expression_class);
   if (!e) return mcl_lua_take(L, arg, &mcl_lua_tensor_class);
@@ -50,8 +56,12 @@ static void push_element(lua_State *L, mcl_tensor *t, int64_t i) {
 }
 
 static void need_writable(lua_State *L, const mcl_tensor *t) {
+  if (!t->read_only) return;
   if (t->map || (t->viewed && t->viewed->map))
     mcl_lua_fail(L, "this tensor is a file's memory and cannot be written; take a :copy() of it");
+  mcl_lua_fail(
+      L, "this tensor shows what a layer, a representation, statistics or data hold, and cannot be written; change "
+         "a copy, and assign it: local w = layer.weight:copy() … layer.weight = w");
 }
 
 /* Row i (from 0) without its leading axis. */

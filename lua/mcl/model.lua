@@ -66,7 +66,12 @@ function Layer.__newindex(layer, key, value)
     check.fail("%s: a tensor or an expression is wanted, got %s", what, kind)
   end
   value:check_finite(what)
+  local before = layer.model.core:get(index)
   layer.model.core:set_values(index, value)
+  if before.kind ~= "dense" then
+    core.log("warning", ("%s: was %s, and what is assigned is held dense: compress it again"):format(what,
+      tostring(before)))
+  end
 end
 
 function Layer.__tostring(layer)
@@ -75,8 +80,9 @@ function Layer.__tostring(layer)
 end
 
 --- The layers: nodes with a weight, in running order. A layer has name, op, kind (for "@kind" selectors), weight (a
--- tensor, a copy; assigning sets it), bias (or nil), weight_name, shape, count, index, multiply_adds, output_shape,
--- attributes, representation, density. A file of weights alone has no graph: there each matrix is a layer "@weight".
+-- tensor to be read; assigning another sets it), bias (or nil), weight_name, shape, count, index, multiply_adds,
+-- output_shape, attributes, representation, density. A file of weights alone has no graph: there each matrix is a layer
+-- "@weight".
 function Model:layers()
   local weights, nodes = self.core:weights(true), self.core:nodes()
   local list, seen = {}, {}

@@ -95,6 +95,7 @@ mcl_status mcl_tensor_map(mcl_context *ctx, mcl_dtype dtype, mcl_shape shape, mc
   }
   (*out)->data = (void *)(uintptr_t)(map->data + offset); /* pages are read-only: a write would fault */
   (*out)->map = mcl_file_map_retain(map);
+  (*out)->read_only = true;
   return MCL_OK;
 }
 
@@ -123,6 +124,7 @@ static mcl_status new_view(mcl_tensor *t, mcl_shape shape, size_t offset, mcl_te
   MCL_TRY(new_header(t->ctx, t->dtype, shape, out, &size));
   (*out)->data = (uint8_t *)t->data + offset;
   (*out)->viewed = mcl_tensor_retain(t->viewed ? t->viewed : t);
+  (*out)->read_only = t->read_only;
   return MCL_OK;
 }
 

@@ -16,6 +16,7 @@ struct mcl_tensor {
   int references;
   mcl_tensor *viewed; /* retained, or NULL */
   mcl_file_map *map;  /* retained, or NULL */
+  bool read_only;     /* a file's pages, or lent to code that must not write; of its views too */
   bool owns_data;
 };
 
