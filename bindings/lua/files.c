@@ -53,16 +53,17 @@ static int push_named(lua_State *L) {
   return 2;
 }
 
-/* The texts of the list at arg, ended by NULL, in a userdata that is pushed; NULL where there is none. */
+/* The texts of the list at arg, ended by NULL; NULL where there is none. Two values are pushed, which keep them. */
 static const char **push_texts(lua_State *L, int arg, const char *what) {
   if (lua_isnoneornil(L, arg)) return NULL;
   if (!lua_istable(L, arg)) mcl_lua_bad(L, arg, "a list of names");
-  lua_Integer count = luaL_len(L, arg);
-  const char **texts = lua_newuserdatauv(L, (size_t)(count + 1) * sizeof *texts, 0);
-  for (lua_Integer i = 0; i < count; i++) {
+  int count = mcl_lua_list(L, arg, what, 1 << 20);
+  const char **texts = lua_newuserdatauv(L, ((size_t)count + 1) * sizeof *texts, 0);
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
     lua_rawgeti(L, arg, i + 1);
-    texts[i] = mcl_lua_string(L, -1, what); /* the table keeps it */
-    lua_pop(L, 1);
+    texts[i] = mcl_lua_string(L, -1, what);
+    lua_rawseti(L, -2, i + 1);
   }
   texts[count] = NULL;
   return texts;

@@ -176,7 +176,7 @@ static int function_field(lua_State *L, const char *key) {
 static mcl_optimiser_options optimiser_options(lua_State *L) {
   mcl_optimiser_options options = {.name = mcl_lua_field_string(L, 3, "optimiser", "sgd")};
   options.rate = mcl_lua_field_number(L, 3, "rate", 0, 0, 1e6);
-  lua_getfield(L, 3, "rate");
+  mcl_lua_field(L, 3, "rate");
   options.no_rate = !lua_isnil(L, -1) && options.rate == 0;
   options.momentum = mcl_lua_field_number(L, 3, "momentum", 0, 0, 1);
   mcl_lua_field(L, 3, "momentum");
