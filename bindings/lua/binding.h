@@ -60,6 +60,8 @@ void mcl_lua_check(lua_State *L, mcl_status status);     /* an error unless MCL_
 /* For loops over what a caller gave: mcl_worked, its failure raised. Nothing that only C frees may be held. */
 void mcl_lua_worked(lua_State *L, int64_t *work, int64_t steps);
 int mcl_lua_bad(lua_State *L, int arg, const char *wanted); /* "argument 2: a tensor is wanted, got nil" */
+/* A message handler: text stays, any other value becomes a line that says where it was raised, and what (raised.c). */
+int mcl_lua_explain(lua_State *L);
 /* Calls the function under n arguments for C code: an error of it is kept, and comes out of mcl_lua_check. */
 mcl_status mcl_lua_call(mcl_lua *lua, lua_State *L, int arguments, int results);
 

@@ -250,11 +250,11 @@ static int guard_protected(lua_State *L) {
 }
 
 mcl_status mcl_lua_guard(lua_State *L) {
-  mcl_context *ctx;
-  MCL_TRY(mcl_lua_context(L, &ctx));
-  if (mcl_lua_record(L)->guarded) return MCL_OK;
+  mcl_lua *lua = mcl_lua_record(L);
+  if (!lua) return MCL_ERROR_ARGUMENT;
+  if (lua->guarded) return MCL_OK;
   lua_pushcfunction(L, guard_protected);
   if (!lua_pcall(L, 0, 0, 0)) return MCL_OK;
   lua_pop(L, 1);
-  return mcl_fail(ctx, MCL_ERROR_MEMORY, "the Lua state has no room for functions that a cancel ends");
+  return MCL_ERROR_MEMORY;
 }

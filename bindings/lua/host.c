@@ -61,11 +61,12 @@ static int run_protected(lua_State *L) {
   lua_pushliteral(L, "mcl.core"); /* the classes must be there before an object is */
   lua_call(L, 1, 0);
   mcl_model **box = mcl_lua_push_new(L, &mcl_lua_model_class);
+  lua_pushcfunction(L, mcl_lua_explain);
   lua_pushcfunction(L, run_embedded);
   lua_pushvalue(L, 1);
   lua_pushvalue(L, 2);
   *box = call->model;
-  int status = lua_pcall(L, 2, 0, 0);
+  int status = lua_pcall(L, 2, 0, 3);
   *box = NULL;
   return status ? lua_error(L) : 0;
 }

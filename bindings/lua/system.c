@@ -214,6 +214,7 @@ void mcl_lua_open_system(lua_State *L) {
                                        {"progress", progress},
                                        {"watch", watch},
                                        {"where", where},
+                                       {"explain", mcl_lua_explain},
                                        {"type", type_name},
                                        {"embedded", embedded},
                                        {"embedded_names", embedded_names},

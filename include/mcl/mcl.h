@@ -73,7 +73,8 @@ void mcl_lua_watch(struct lua_State *L);
 /* Makes a cancel final in a state that has the module: replaces pcall, xpcall, load, coroutine.resume, wrap and close, and
  * what loops in C in table and string, by functions that do the same and that a cancel ends. The error of a cancel is
  * then not given to the code that catches errors, but raised again until it is out of Lua: in the host's lua_pcall.
- * Nothing runs in the state until mcl_context_resume. Pure Lua code needs mcl_lua_watch beside this. */
+ * Nothing runs in the state until mcl_context_resume. Pure Lua code needs mcl_lua_watch beside this. MCL_ERROR_ARGUMENT:
+ * the state does not have the module; MCL_ERROR_MEMORY: it has no room. */
 mcl_status mcl_lua_guard(struct lua_State *L);
 
 /* ---- Advanced: sandboxed states --------------------------------------------------------------------------- */

@@ -1,10 +1,11 @@
 --- Lua files that return something: recipes, architectures, data. What goes wrong in them comes
 -- back as a message that names the file.
+local core = require "mcl.core"
+
 local chunk = {}
 
 -- `return f{…}` at the end of a file is a tail call, which leaves no line to point at: then the file's name goes first.
 local function placed(name, message)
-  message = tostring(message)
   return message:find(name, 1, true) and message or name .. ": " .. message
 end
 
@@ -17,7 +18,7 @@ function chunk.run(name, source)
     code, message = loadfile(name, "t")
   end
   if not code then return nil, message end
-  local ok, result = pcall(code)
+  local ok, result = xpcall(code, core.explain)
   if not ok then return nil, placed(name, result) end
   return result
 end

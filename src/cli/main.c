@@ -14,14 +14,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static _Atomic(mcl_context *) running; /* what a signal stops; NULL before there is anything to stop */
-static volatile sig_atomic_t interrupts;
+static _Atomic(mcl_context *) running;   /* what a signal stops; NULL before there is anything to stop */
+static volatile sig_atomic_t interrupts; /* the number of the first signal; 0: none yet */
+
+/* A program that a signal has ended, as shells see it. */
+static int code_of(int number) { return 128 + number; }
 
 /* The first signal asks the work to stop: it keeps its checkpoint and says how to go on. The second does not wait. */
 static void on_signal(int number) {
-  (void)number;
   mcl_context *ctx = atomic_load(&running);
-  if (interrupts++ || !ctx) _exit(1);
+  if (interrupts || !ctx) _exit(code_of(number));
+  interrupts = number;
   mcl_context_cancel(ctx);
 }
 
@@ -52,12 +55,45 @@ static int watch(lua_State *L) {
   return 0;
 }
 
-/* mcl.system.interrupted(): has a signal come? Whoever asks has the work stopped, and may run on to tidy up. */
+/* mcl.system.interrupted(): the exit code of a program that the signal has ended, or nil: none has come. */
 static int interrupted(lua_State *L) {
-  mcl_context *ctx = atomic_load(&running);
-  if (interrupts > 0 && ctx) mcl_context_resume(ctx);
-  lua_pushboolean(L, interrupts > 0);
+  if (interrupts)
+    lua_pushinteger(L, code_of(interrupts));
+  else
+    lua_pushnil(L);
   return 1;
+}
+
+/* mcl.system.attempt(handler, f, …): xpcall that a signal does end in: true and the results of f(…), or false, what the
+ * handler made of the error, and whether a signal had come. Then the cancel is over: its catcher tidies up. */
+static int attempt(lua_State *L) {
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  if (!lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 1)) {
+    lua_pushboolean(L, true);
+    lua_replace(L, 1);
+    return lua_gettop(L);
+  }
+  mcl_context *ctx = atomic_load(&running);
+  if (interrupts && ctx) mcl_context_resume(ctx);
+  lua_pushboolean(L, false);
+  lua_insert(L, -2);
+  lua_pushboolean(L, interrupts != 0);
+  return 3;
+}
+
+/* What os.exit is to recipes and other files that mcl runs: they would end it with nothing written and nothing said. */
+static int refuse_to_leave(lua_State *L) {
+  return luaL_error(L, "os.exit: a file that mcl runs cannot end it; return from it, or raise an error");
+}
+
+/* mcl.system.exit is Lua's own. */
+static void keep_exit(lua_State *L) {
+  lua_getglobal(L, LUA_OSLIBNAME);
+  lua_getfield(L, -1, "exit");
+  lua_setfield(L, -3, "exit");
+  lua_pushcfunction(L, refuse_to_leave);
+  lua_setfield(L, -2, "exit");
+  lua_pop(L, 1);
 }
 
 static int open_system(lua_State *L) {
@@ -66,6 +102,9 @@ static int open_system(lua_State *L) {
   lua_setfield(L, -2, "watch");
   lua_pushcfunction(L, interrupted);
   lua_setfield(L, -2, "interrupted");
+  lua_pushcfunction(L, attempt);
+  lua_setfield(L, -2, "attempt");
+  keep_exit(L);
   return 1;
 }
 
@@ -88,6 +127,7 @@ static int start(lua_State *L) {
   lua_getglobal(L, "require");
   lua_pushliteral(L, "mcl");
   lua_call(L, 1, 0); /* puts the embedded sources within reach of require */
+  if (mcl_lua_guard(L)) return luaL_error(L, "not enough memory to start");
   lua_getglobal(L, "require");
   lua_pushliteral(L, "mcl.commands");
   lua_call(L, 1, 1);

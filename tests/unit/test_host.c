@@ -167,8 +167,10 @@ static void an_error_becomes_a_message_with_the_recipes_line(void **state) {
   has_message(ctx, "does not return mcl.recipe");
   assert_int_equal(run(ctx, NULL, "return (", &result), MCL_ERROR_ARGUMENT);
   has_message(ctx, "recipe:1:");
-  assert_int_equal(run(ctx, NULL, RECIPE("error {}"), &result), MCL_ERROR_ARGUMENT);
-  has_message(ctx, "no text");
+  assert_int_equal(run(ctx, NULL, RECIPE("error {code = 5, text = 'why'}"), &result), MCL_ERROR_ARGUMENT);
+  has_message(ctx, "recipe:3: a table was raised as an error: { code = 5, text = \"why\" }");
+  assert_int_equal(run(ctx, NULL, RECIPE("\nerror(nil)"), &result), MCL_ERROR_ARGUMENT);
+  has_message(ctx, "recipe:4: nil was raised as an error");
   assert_int_equal(run(ctx, NULL, "\x1bLua", &result), MCL_ERROR_ARGUMENT); /* bytecode */
   mcl_context_free(ctx);
 }

@@ -9,10 +9,16 @@ local common = {}
 
 -- ---- Options ---------------------------------------------------------------------------------------------------
 
+-- argparse ends the program after --help, which files that mcl runs may not.
 local function argparse()
   local source = core.embedded "argparse.lua"
-  if not source then return require "argparse" end
-  return assert(load(source, "@argparse.lua", "t"))()
+  if not source then
+    local file = assert(io.open(assert(package.searchpath("argparse", package.path)), "rb"))
+    source = file:read "a"
+    file:close()
+  end
+  local ending = setmetatable({ exit = system.exit }, { __index = os })
+  return assert(load(source, "@argparse.lua", "t", setmetatable({ os = ending }, { __index = _G })))()
 end
 
 --- A parser for `mcl NAME`, with --quiet, --verbose and --threads.
@@ -74,6 +80,50 @@ function common.parse(parser, arguments)
   require("mcl.progress").setup(result)
   system.watch()
   return result
+end
+
+-- ---- Work that can be gone on with ------------------------------------------------------------------------------
+
+-- An error as text, where it happened.
+local function explain(failure)
+  local text = core.explain(failure)
+  return os.getenv "MCL_TRACEBACK" and debug.traceback(text, 2) or text
+end
+
+--- Runs `work`, whose snapshots stay where it fails; the message of a signal says where they are, and the command that
+-- goes on: the arguments, with --resume.
+function common.keeping(snapshots, arguments, work)
+  local ok, failure, stopped = system.attempt(explain, work)
+  if ok then return end
+  local kept = snapshots:holds()
+  if stopped and not kept then error("stopped; there was nothing yet to keep", 0) end
+  if stopped then
+    error(("stopped; finished fits and the last epoch are kept in %s. To go on:\n  %s")
+      :format(snapshots.folder, common.how_to_resume(arguments)), 0)
+  end
+  if kept then
+    require("mcl.progress").line("what was done is kept in %s; --resume goes on from it", snapshots.folder)
+  end
+  error(failure, 0)
+end
+
+--- The command as it could be typed again.
+function common.command_line(arguments)
+  local words = { "mcl" }
+  for _, word in ipairs(arguments) do
+    words[#words + 1] = word:match "^[%w%-_./=:,@+%%]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
+  end
+  return table.concat(words, " ")
+end
+
+--- The command that goes on with an interrupted one.
+function common.how_to_resume(arguments)
+  local list = {}
+  for _, word in ipairs(arguments) do
+    if word ~= "--resume" then list[#list + 1] = word end
+  end
+  list[#list + 1] = "--resume"
+  return common.command_line(list)
 end
 
 -- ---- Where results go ------------------------------------------------------------------------------------------

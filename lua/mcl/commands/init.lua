@@ -85,14 +85,15 @@ end
 -- A failure as the user sees it. Called where the error happened, so a traceback can be had.
 local function explain(failure)
   if type(failure) == "table" and failure.usage then return failure end
-  local text = tostring(failure)
+  local text = require("mcl.core").explain(failure)
   if os.getenv "MCL_TRACEBACK" then text = debug.traceback(text, 2) end
   return { text = text }
 end
 
 --- Runs the command line; returns the exit code.
 function commands.main(arguments)
-  local ok, result = xpcall(run, explain, arguments)
+  local system = require "mcl.system"
+  local ok, result, stopped = system.attempt(explain, run, arguments)
   if ok then return result end
   local loaded = package.loaded["mcl.progress"]
   if loaded then loaded.clear() end
@@ -102,8 +103,10 @@ function commands.main(arguments)
     io.stderr:write("mcl: ", printable(result.usage), "\n")
     return 2
   end
-  io.stderr:write("mcl: ", printable(result.text), "\n")
-  return 1
+  local text = result.text
+  if stopped and text:match "cancelled$" then text = "stopped" end
+  io.stderr:write("mcl: ", printable(text), "\n")
+  return system.interrupted() or 1
 end
 
 return setmetatable(commands, {

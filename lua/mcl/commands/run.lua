@@ -101,42 +101,7 @@ local function evaluation(model, data)
   return { accuracy = result.accuracy, loss = result.loss, count = result.count }
 end
 
--- The command as it could be typed again.
-local function command_line(arguments)
-  local words = { "mcl" }
-  for _, word in ipairs(arguments) do
-    words[#words + 1] = word:match "^[%w%-_./=:,@+%%]+$" and word or "'" .. word:gsub("'", "'\\''") .. "'"
-  end
-  return table.concat(words, " ")
-end
-
-local function how_to_resume(arguments)
-  local list = { table.unpack(arguments) }
-  for i = #list, 1, -1 do
-    if list[i] == "--resume" then table.remove(list, i) end
-  end
-  list[#list + 1] = "--resume"
-  return command_line(list)
-end
-
 -- ---- The run ---------------------------------------------------------------------------------------------------
-
--- Runs the recipe under a job; on Ctrl-C the snapshots stay, and the message says how to go on.
-local function perform(recipe, values, model, job, arguments)
-  math.randomseed(job.seed)
-  local ok, message = xpcall(recipe.run, function(text)
-    return os.getenv "MCL_TRACEBACK" and debug.traceback(tostring(text), 2) or text
-  end, model, values, job)
-  local kept = not ok and job.snapshots:holds()
-  if not ok and system.interrupted() then
-    if not kept then error("stopped; there was nothing yet to keep", 0) end
-    error(("stopped; finished fits and the last epoch are kept in %s. To go on:\n  %s")
-      :format(job.snapshots.folder, how_to_resume(arguments)), 0)
-  end
-  if kept then progress.line("what was done is kept in %s; --resume goes on from it", job.snapshots.folder) end
-  if not ok then error(message, 0) end
-  job:finish()
-end
 
 local function dry_run(recipe, values, model, data, args)
   local dry = require "mcl.commands.dry_run"
@@ -144,9 +109,9 @@ local function dry_run(recipe, values, model, data, args)
   local job = require("mcl.job").new(model, {
     data = data, seed = args.seed, dry = true, log = function(text) progress.line(text) end,
   })
-  local ok, message = pcall(recipe.run, model, values, job)
+  local ok, message = xpcall(recipe.run, core.explain, model, values, job)
   if not ok then
-    error("without training, the recipe could not be followed to its end: " .. tostring(message), 0)
+    error("without training, the recipe could not be followed to its end: " .. message, 0)
   end
   local bytes, dense = model:size { zstd = common.zstd_level(args) }, dry.dense_bytes(model)
   shown.print(("\nwithout training the recipe gives %s bytes of %s: ratio %.2f"):format(
@@ -175,21 +140,25 @@ return function(arguments)
   local function log(text) progress.line(text) end
   local key = key_of(args, source, values, data)
   local record = {
-    command = command_line(arguments), recipe = file, about = recipe.about, options = values, seed = args.seed or 0,
-    model = args.model, output = out, data = args.data, version = core.version,
+    command = common.command_line(arguments), recipe = file, about = recipe.about, options = values,
+    seed = args.seed or 0, model = args.model, output = out, data = args.data, version = core.version,
     before = evaluation(model, data),
   }
   record.before.bytes = system.size(args.model)
   local snapshots = require("mcl.resume").open(out, key, args.resume, log)
   local job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
-  perform(recipe, values, model, job, arguments)
-  model:save(out, { zstd = level })
-  record.after = evaluation(model, data)
-  local info = core.inspect(out)
-  record.after.bytes, record.after.ratio = info.bytes, info.ratio
-  record.dense_bytes, record.layers, record.steps = info.dense_bytes, info.layers, job.steps
-  record.seconds = core.now() - began
-  if args.report then require("mcl.report").write(args.report, record) end
+  common.keeping(snapshots, arguments, function()
+    math.randomseed(job.seed)
+    recipe.run(model, values, job)
+    job:finish()
+    model:save(out, { zstd = level })
+    record.after = evaluation(model, data)
+    local info = core.inspect(out)
+    record.after.bytes, record.after.ratio = info.bytes, info.ratio
+    record.dense_bytes, record.layers, record.steps = info.dense_bytes, info.layers, job.steps
+    record.seconds = core.now() - began
+    if args.report then require("mcl.report").write(args.report, record) end
+  end)
   snapshots:remove()
   progress.line("%s written, %s", out, progress.duration(record.seconds))
   summary(record)

@@ -94,17 +94,14 @@ return function(arguments)
   local job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
   local fit = fit_options(values)
   fit[1] = job.data.fit
-  local ok, failure = pcall(model.fit, model, fit)
-  if not ok and system.interrupted() then
-    if not snapshots:holds() then error("stopped; there was nothing yet to keep", 0) end
-    local text = "stopped; the last whole epoch is kept in %s; the same command with --resume goes on"
-    error(text:format(snapshots.folder), 0)
-  end
-  if not ok then error(failure, 0) end
-  job:finish()
-  model:save(out)
+  local result
+  common.keeping(snapshots, arguments, function()
+    model:fit(fit)
+    job:finish()
+    model:save(out)
+    result = model:evaluate(report_data)
+  end)
   snapshots:remove()
-  local result = model:evaluate(report_data)
   local classes = result.accuracy and ("accuracy %.4f, error %.4f, "):format(result.accuracy, result.error) or ""
   shown.print(("%s: %sloss %.4f on %s test examples"):format(out, classes, result.loss, shown.thousands(result.count)))
 end
