@@ -23,17 +23,21 @@ static void keep_function(lua_State *L, const char *key, int *reference) {
   *reference = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
-/* core.context{threads=, seed=, memory=, log=, progress=, cancelled=} */
+/* core.context{threads=, seed=, memory=, dense_limit=, log=, progress=, cancelled=} */
 static int context(lua_State *L) {
   mcl_lua *lua = mcl_lua_record(L);
   luaL_checktype(L, 1, LUA_TTABLE);
   if (lua->ctx && !lua->owns_context) mcl_lua_fail(L, "the context is the host's, and so are its settings");
   int threads = (int)mcl_lua_field_integer(L, 1, "threads", lua->wishes.threads, 0, 256);
+  double dense = mcl_lua_field_number(L, 1, "dense_limit", (double)lua->wishes.dense_limit, 0, 1e18);
   double memory = mcl_lua_field_number(L, 1, "memory", (double)lua->wishes.memory_limit, 0, 1e18);
   if (lua->ctx && threads != lua->wishes.threads)
     mcl_lua_fail(L, "threads: the number is chosen before mcl is first used");
   if (lua->ctx && (size_t)memory != lua->wishes.memory_limit)
     mcl_lua_fail(L, "memory: the limit is chosen before mcl is first used");
+  if (lua->ctx && (size_t)dense != lua->wishes.dense_limit)
+    mcl_lua_fail(L, "dense_limit: it is chosen before mcl is first used");
+  lua->wishes.dense_limit = (size_t)dense;
   lua->wishes.threads = threads;
   lua->wishes.memory_limit = (size_t)memory;
   lua->wishes.seed = (uint64_t)mcl_lua_field_integer(L, 1, "seed", (int64_t)lua->wishes.seed, INT64_MIN, INT64_MAX);

@@ -63,6 +63,9 @@ typedef struct mcl_options {
   /* Work of known length reports itself here, at most some ten times a second. done and total count `unit`. */
   void (*progress)(void *user, const char *task, double done, double total, const char *unit);
   bool (*cancelled)(void *user); /* asked at least every 100 ms; true stops the work with MCL_ERROR_CANCELLED */
+  /* Bytes of values, as f32, that an artifact may say it stands for: a file of 60 bytes can say anything. One that says more
+   * is refused when it is opened, and when it is written. 0: 1 GiB, or 4096 times its size where that is more. */
+  size_t dense_limit;
 } mcl_options;
 
 /* options may be NULL. The only function whose failure has no message. */

@@ -89,7 +89,9 @@ function progress.setup(options)
   state.quiet = options.quiet and true or false
   state.level = options.quiet and 0 or options.verbose and 3 or 2
   state.terminal = core.isatty(2)
-  core.context { threads = options.threads, seed = options.seed, log = log, progress = report }
+  core.context {
+    threads = options.threads, seed = options.seed, dense_limit = options.dense_limit, log = log, progress = report,
+  }
 end
 
 return progress

@@ -208,8 +208,13 @@ static mcl_status put_container(mcl_job *job, mcl_sink *sink) {
 
 /* ---- The three ends ---- */
 
+static mcl_status check_readable(const mcl_job *job, size_t size) {
+  return mcl_container_check_claim(job->model, size, MCL_ERROR_ARGUMENT);
+}
+
 static mcl_status encode_plain(mcl_job *job, mcl_buffer *out) {
   mcl_sink sink = {.buffer = out};
+  if (!job->options.zstd_level) MCL_TRY(check_readable(job, job->size));
   MCL_TRY(mcl_buffer_reserve(out, job->size));
   return put_container(job, &sink);
 }
@@ -230,6 +235,11 @@ static mcl_status encode_wrapped(mcl_job *job, mcl_buffer *out) {
     status = mcl_buffer_u64(out, mcl_hasher_end(&hasher));
   }
   if (!status) status = mcl_buffer_append(out, frame.data, frame.size);
+  if (!status) status = check_readable(job, out->size - start);
+  if (!status && plain.size > mcl_context_dense_limit(job->ctx, out->size - start))
+    status = mcl_fail(job->ctx, MCL_ERROR_ARGUMENT,
+                      "%s: a zstd wrap of %zu bytes around %zu: more than a reader unwraps; leave the wrap out",
+                      job->model->name, out->size - start, plain.size);
   mcl_buffer_free(&plain);
   mcl_buffer_free(&frame);
   return status;
@@ -272,6 +282,7 @@ static mcl_status write_file(mcl_job *job, const char *path) {
     mcl_buffer_free(&wrapped);
     return status;
   }
+  MCL_TRY(check_readable(job, job->size));
   MCL_TRY(mcl_file_writer_open(job->ctx, path, &sink.file));
   mcl_status status = put_container(job, &sink);
   if (!status) return mcl_file_commit(sink.file);

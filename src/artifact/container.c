@@ -69,6 +69,10 @@ static mcl_status unwrap(mcl_container *container) {
   if (guard != mcl_hasher_end(&hasher))
     return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: the zstd wrap is damaged: its checksum does not match",
                     container->what);
+  if (size > mcl_context_dense_limit(ctx, container->file_size))
+    return mcl_fail(ctx, MCL_ERROR_FORMAT, "%s: the zstd wrap says that it holds %llu bytes, above the limit of %llu",
+                    container->what, (unsigned long long)size,
+                    (unsigned long long)mcl_context_dense_limit(ctx, container->file_size));
   MCL_TRY(mcl_alloc(ctx, (size_t)size, &container->unwrapped));
   mcl_status status = mcl_zstd_decompress(ctx, container->data + reader.at, container->size - reader.at,
                                           container->unwrapped, (size_t)size);
@@ -187,6 +191,21 @@ static mcl_status load_weight(mcl_model *model, int weight) {
 
 /* ---- Opening ---- */
 
+mcl_status mcl_container_check_claim(const mcl_model *model, uint64_t stored, mcl_status failure) {
+  uint64_t limit = mcl_context_dense_limit(model->ctx, stored), claimed = 0;
+  for (int w = 0; w < model->weight_count && claimed <= limit; w++) {
+    int64_t count;
+    MCL_TRY(mcl_shape_count(model->ctx, model->weights[w].shape, &count));
+    claimed += (uint64_t)count < UINT64_MAX / 8 ? 4 * (uint64_t)count : UINT64_MAX / 2;
+  }
+  if (claimed <= limit) return MCL_OK;
+  return mcl_fail(
+      model->ctx, failure,
+      "%s: %llu bytes stand for %llu bytes of weights or more, above the limit of %llu; where that is meant, "
+      "raise the limit (dense_limit, or mcl --dense-limit BYTES)",
+      model->name, (unsigned long long)stored, (unsigned long long)claimed, (unsigned long long)limit);
+}
+
 mcl_status mcl_container_open(mcl_context *ctx, mcl_file_map *map, const uint8_t *data, size_t size, const char *what,
                               mcl_model **out) {
   mcl_container *container = NULL;
@@ -206,6 +225,7 @@ mcl_status mcl_container_open(mcl_context *ctx, mcl_file_map *map, const uint8_t
   }
   if (!status) status = mcl_model_new(ctx, what, &model);
   if (!status) status = mcl_graph_read(container, model);
+  if (!status) status = mcl_container_check_claim(model, container->file_size, MCL_ERROR_FORMAT);
   if (!status) status = place_streams(container, model);
   if (status) {
     mcl_model_free(model);

@@ -33,6 +33,10 @@ enum {
 
 extern const uint8_t mcl_container_magic[4];
 
+/* `failure`, with a message, where a container of `stored` bytes stands for more values than the context's limit: what is
+ * written is held to the same bound as what is read. */
+mcl_status mcl_container_check_claim(const mcl_model *model, uint64_t stored, mcl_status failure);
+
 /* The entries of the directory. */
 enum { MCL_ENTRY_INPUT = 0, MCL_ENTRY_WEIGHT, MCL_ENTRY_NODE };
 enum {                           /* flags above the kind's two bits */

@@ -13,6 +13,8 @@
 #define CANCEL_INTERVAL_US 50000
 #define PROGRESS_INTERVAL_US 100000
 #define MOST_THREADS 256
+#define DENSE_FLOOR ((uint64_t)1 << 30) /* bytes that any artifact may stand for */
+#define DENSE_TIMES 4096                /* its own size, where that is more */
 
 uint64_t mcl_now_us(void) {
   struct timespec now;
@@ -87,6 +89,12 @@ void *mcl_context_keep(mcl_context *ctx, mcl_slot slot, const mcl_keeper *keeper
   if (!kept) return made;
   keeper->release(ctx, made);
   return kept;
+}
+
+uint64_t mcl_context_dense_limit(const mcl_context *ctx, uint64_t file_bytes) {
+  uint64_t by_size = file_bytes < UINT64_MAX / DENSE_TIMES ? file_bytes * DENSE_TIMES : UINT64_MAX;
+  if (ctx->options.dense_limit) return ctx->options.dense_limit;
+  return by_size > DENSE_FLOOR ? by_size : DENSE_FLOOR;
 }
 
 int mcl_context_threads(const mcl_context *ctx) { return ctx->threads; }

@@ -74,6 +74,8 @@ typedef struct mcl_keeper {
 /* Threads that race for it get the same; what the others made is released again. NULL: it could not be made. */
 void *mcl_context_keep(mcl_context *ctx, mcl_slot slot, const mcl_keeper *keeper);
 
+/* mcl_options.dense_limit, or its preset for a file of this size. */
+uint64_t mcl_context_dense_limit(const mcl_context *ctx, uint64_t file_bytes);
 uint64_t mcl_context_seed(const mcl_context *ctx);
 void mcl_context_set_seed(mcl_context *ctx, uint64_t seed);
 

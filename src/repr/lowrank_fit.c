@@ -17,6 +17,7 @@ mcl_status mcl_lowrank_new(mcl_repr *left, mcl_repr *right, mcl_shape shape, mcl
                     "lowrank: factors %lldx%lld and %lldx%lld do not make a weight of %lldx%lld",
                     (long long)mcl_shape_rows(left->shape), (long long)rank, (long long)mcl_shape_rows(right->shape),
                     (long long)mcl_shape_cols(right->shape), (long long)rows, (long long)cols);
+  MCL_TRY(mcl_repr_check_parts((mcl_repr *const[]){left, right}, 2));
   MCL_TRY(mcl_repr_new(left->ctx, &mcl_lowrank_kind, shape, out));
   mcl_lowrank *lowrank = (mcl_lowrank *)*out;
   lowrank->rank = rank;

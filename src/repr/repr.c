@@ -32,6 +32,27 @@ mcl_status mcl_repr_new(mcl_context *ctx, const mcl_repr_kind *kind, mcl_shape s
   return MCL_OK;
 }
 
+/* ---- Depth ---- */
+
+static int depth_of(const mcl_repr *repr) {
+  const mcl_repr *parts[MCL_REPR_MOST_PARTS];
+  int deepest = 0, count = repr->kind->parts ? repr->kind->parts(repr, parts) : 0;
+  for (int i = 0; i < count; i++) {
+    int depth = depth_of(parts[i]);
+    if (depth > deepest) deepest = depth;
+  }
+  return deepest + 1;
+}
+
+mcl_status mcl_repr_check_parts(mcl_repr *const *parts, int count) {
+  for (int i = 0; i < count; i++)
+    if (depth_of(parts[i]) >= MCL_REPR_MAX_DEPTH)
+      return mcl_fail(parts[i]->ctx, MCL_ERROR_ARGUMENT,
+                      "representations nested deeper than %d: no file holds that; nest fewer schemes",
+                      MCL_REPR_MAX_DEPTH);
+  return MCL_OK;
+}
+
 /* ---- Reading ---- */
 
 mcl_status mcl_repr_read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out) {

@@ -6,7 +6,7 @@
 #include "coding/coding.h"
 #include "tensor/tensor.h"
 
-#define MCL_REPR_MAX_DEPTH 8
+#define MCL_REPR_MAX_DEPTH 8  /* levels of a tree, one of a single node: what is made and what is read */
 #define MCL_REPR_MOST_PARTS 4 /* of one representation */
 
 typedef struct mcl_repr_kind mcl_repr_kind;
@@ -80,6 +80,8 @@ mcl_status mcl_repr_matmul(const mcl_repr *repr, const float *x, int64_t batch, 
 size_t mcl_repr_matmul_scratch(const mcl_repr *repr, int64_t batch);
 int64_t mcl_repr_nonzeros(const mcl_repr *repr); /* stored entries; count where not sparse */
 void mcl_repr_text(const mcl_repr *repr, char *text, size_t size);
+/* Whether these may be the parts of one: MCL_ERROR_ARGUMENT where that would be deeper than any reader goes. */
+mcl_status mcl_repr_check_parts(mcl_repr *const *parts, int count);
 
 /* ---- The kinds. Their fields are read freely, and written by their own files alone. ---- */
 

@@ -69,6 +69,7 @@ mcl_status mcl_sparse_with(const mcl_sparse *sparse, mcl_repr *values, mcl_repr 
   if (values->shape.rank != 1 || values->count != sparse->nonzeros)
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "sparse: %lld values for %lld positions", (long long)values->count,
                     (long long)sparse->nonzeros);
+  MCL_TRY(mcl_repr_check_parts(&values, 1));
   MCL_TRY(allocate(ctx, sparse->base.shape, sparse->nonzeros, out));
   mcl_sparse *copy = (mcl_sparse *)*out;
   memcpy(copy->column, sparse->column, (size_t)sparse->nonzeros * sizeof(uint32_t));

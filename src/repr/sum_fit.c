@@ -9,6 +9,7 @@ mcl_status mcl_sum_new(mcl_repr *const *parts, int count, mcl_repr **out) {
   for (int i = 1; i < count; i++)
     if (!mcl_shape_equal(parts[i]->shape, parts[0]->shape))
       return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a sum whose part %d has another shape than the first", i + 1);
+  MCL_TRY(mcl_repr_check_parts(parts, count));
   MCL_TRY(mcl_repr_new(ctx, &mcl_sum_kind, parts[0]->shape, out));
   mcl_sum *sum = (mcl_sum *)*out;
   for (int i = 0; i < count; i++) sum->part[sum->parts++] = mcl_repr_retain(parts[i]);

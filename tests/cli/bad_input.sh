@@ -15,6 +15,8 @@ refuses 2 "density" magnitude net.bin -o x.mcl --set density=2
 refuses 2 "density" magnitude net.bin -o x.mcl --set density=lots
 refuses 2 "--threads -1" magnitude net.bin -o x.mcl --threads -1
 refuses 2 "--threads 1000" magnitude net.bin -o x.mcl --threads 1000
+refuses 2 "--dense-limit many" inspect net.bin --dense-limit many
+refuses 1 "above the limit of 1000" verify net.bin --dense-limit 1000
 refuses 2 "2^63" magnitude net.bin -o x.mcl --seed 99999999999999999999
 refuses 2 "22" magnitude net.bin -o x.mcl --zstd=99
 refuses 2 "key=value" magnitude net.bin -o x.mcl --set density

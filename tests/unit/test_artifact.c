@@ -392,6 +392,52 @@ static void requests_that_cannot_be_met_say_so(void **state) {
   mcl_model_free(model);
 }
 
+/* A square weight of zeros alone: as a file it is some 100 bytes, whatever its side. */
+static mcl_status encode_zeros(mcl_context *own, int64_t side, mcl_buffer *out) {
+  mcl_model *model;
+  mcl_repr *repr;
+  mcl_tensor *none;
+  int value;
+  *out = (mcl_buffer){.ctx = own};
+  assert_ok(mcl_model_new(own, "zeros", &model));
+  assert_ok(mcl_repr_new(own, &mcl_sparse_kind, mcl_shape_2(side, side), &repr));
+  assert_ok(mcl_alloc_zero(own, ((size_t)side + 1) * sizeof(uint32_t), &((mcl_sparse *)repr)->row_start));
+  assert_ok(mcl_tensor_new(own, MCL_F32, mcl_shape_1(0), &none));
+  assert_ok(mcl_dense_new(none, &((mcl_sparse *)repr)->values));
+  mcl_tensor_release(none);
+  assert_ok(mcl_model_add_weight(model, "w", repr, false, &value));
+  mcl_repr_release(repr);
+  mcl_status status = mcl_artifact_encode(model, NULL, out);
+  mcl_model_free(model);
+  return status;
+}
+
+static void a_few_bytes_do_not_stand_for_gigabytes_unless_that_is_meant(void **state) {
+  (void)state;
+  mcl_context *plain, *bold;
+  mcl_model *model;
+  mcl_buffer file;
+  assert_int_equal(mcl_context_new(&(mcl_options){.threads = 1}, &plain), MCL_OK);
+  assert_int_equal(mcl_context_new(&(mcl_options){.threads = 1, .dense_limit = SIZE_MAX}, &bold), MCL_OK);
+  assert_int_equal(encode_zeros(plain, 10000, &file), MCL_OK); /* 10^8 weights, 400 MB of zeros */
+  assert_true(file.size < 200);
+  assert_int_equal(mcl_model_open_memory(plain, file.data, file.size, &model), MCL_OK);
+  mcl_model_free(model);
+  mcl_buffer_free(&file);
+
+  assert_int_equal(encode_zeros(plain, 20000, &file), MCL_ERROR_ARGUMENT); /* what is not read is not written either */
+  assert_non_null(strstr(mcl_context_message(plain), "above the limit of 1073741824"));
+  mcl_buffer_free(&file);
+  assert_int_equal(encode_zeros(bold, 20000, &file), MCL_OK);
+  assert_int_equal(mcl_model_open_memory(bold, file.data, file.size, &model), MCL_OK);
+  mcl_model_free(model);
+  assert_int_equal(mcl_model_open_memory(plain, file.data, file.size, &model), MCL_ERROR_FORMAT);
+  assert_non_null(strstr(mcl_context_message(plain), "--dense-limit"));
+  mcl_buffer_free(&file);
+  mcl_context_free(bold);
+  mcl_context_free(plain);
+}
+
 static void a_limit_on_memory_is_kept(void **state) {
   (void)state;
   mcl_context *limited;
@@ -530,6 +576,7 @@ int main(void) {
       cmocka_unit_test(no_single_changed_byte_is_accepted),
       cmocka_unit_test(damage_is_located_to_its_weight),
       cmocka_unit_test(requests_that_cannot_be_met_say_so),
+      cmocka_unit_test(a_few_bytes_do_not_stand_for_gigabytes_unless_that_is_meant),
       cmocka_unit_test(a_limit_on_memory_is_kept),
       cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(a_full_disk_leaves_the_old_file),

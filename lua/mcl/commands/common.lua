@@ -21,11 +21,13 @@ local function argparse()
   return assert(load(source, "@argparse.lua", "t", setmetatable({ os = ending }, { __index = _G })))()
 end
 
---- A parser for `mcl NAME`, with --quiet, --verbose and --threads.
+--- A parser for `mcl NAME`, with --quiet, --verbose, --threads and --dense-limit.
 function common.parser(name, about, examples)
   local parser = argparse()("mcl " .. name, about, examples and "examples:\n" .. examples or nil)
   parser:usage_max_width(100)
   parser:option "--threads":args(1):argname "N":description "processors to use; the result does not depend on it"
+  parser:option "--dense-limit":args(1):argname "BYTES"
+    :description "of weights that an artifact may stand for (1 GiB, or 4096 times its size)"
   parser:flag "--quiet":description "nothing on stderr but errors"
   parser:flag "--verbose":description "more on stderr"
   return parser
@@ -71,6 +73,13 @@ function common.parse(parser, arguments)
       commands.usage("--threads %s: a number from 1 to 256 is wanted", result.threads)
     end
     result.threads = threads
+  end
+  if result.dense_limit then
+    local bytes = tonumber(result.dense_limit)
+    if not bytes or bytes < 1 or bytes > 1e18 then
+      commands.usage("--dense-limit %s: a number of bytes is wanted", result.dense_limit)
+    end
+    result.dense_limit = bytes
   end
   if result.seed then
     local seed = math.tointeger(tonumber(result.seed))
