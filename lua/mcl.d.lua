@@ -452,7 +452,7 @@ function Model:compress(what, options) end
 function Model:fit(options) end
 ---@param dataset mcl.Dataset
 ---@param loss? "cross_entropy"|"mse"
----@return { loss: number, accuracy?: number, error?: number, count: integer, seconds: number }
+---@return { loss: number, accuracy?: number, error?: number, explained?: number, count: integer, seconds: number }
 function Model:evaluate(dataset, loss) end
 ---@param data mcl.Dataset|mcl.Tensor
 ---@param names mcl.statistic[]

@@ -30,6 +30,32 @@ describe("data by SPEC", function()
     assert.equal(1024, d:part("calibrate").count)
   end)
 
+  it("takes rows of one 1 for labels, others for targets, and says so", function()
+    local core = require "mcl.core"
+    local told = {}
+    local log = core.log
+    core.log = function(_, line) told[#told + 1] = line end
+    finally(function() core.log = log end)
+    local function with(rows)
+      local path = os.tmpname() .. ".npz"
+      finally(function() core.log = log os.remove(path) end)
+      local y = core.tensor(rows):to "i64"
+      core.npz_save(path, { x_train = core.zeros { 3, 2 }, y_train = y, x_test = core.zeros { 3, 2 }, y_test = y })
+      local part = data.open("npz:" .. path):part "report"
+      return select(2, part:rows(1, 3))
+    end
+    local labels = with { { 0, 1 }, { 1, 0 }, { 0, 1 } }
+    assert.matches("^i", labels.dtype)
+    assert.same({ 1, 0, 1 }, labels:totable())
+    assert.matches("taken as labels of 2 classes", told[1], 1, true)
+    told = {}
+    assert.equal("f32", with({ { 1, 1 }, { 1, 0 }, { 0, 0 } }).dtype)
+    assert.matches("by mean squares", told[1], 1, true)
+    told = {}
+    assert.equal("f32", with({ { 2, 5 }, { 1, 0 }, { 0, 0 } }).dtype)
+    assert.same({}, told)
+  end)
+
   it("reads arrays and iterators that a Lua file returns", function()
     local d = data.open(lua_data [[
       return { x_train = { { 1, 2 }, { 3, 4 }, { 5, 6 } }, y_train = { 0, 1, 0 },

@@ -155,6 +155,10 @@ int mcl_lua_model_evaluate(lua_State *L) {
   mcl_evaluation result;
   mcl_lua_check(L, mcl_evaluate(m, data, loss, &result));
   lua_createtable(L, 0, 5);
+  if (!isnan(result.explained)) {
+    lua_pushnumber(L, result.explained);
+    lua_setfield(L, -2, "explained");
+  }
   lua_pushnumber(L, result.loss);
   lua_setfield(L, -2, "loss");
   if (!isnan(result.accuracy)) { /* targets that are not labels have none */

@@ -69,6 +69,24 @@ local function check_finite(name, x)
   end
 end
 
+-- Labels that stand as rows of one 1 among zeros become the numbers of their classes; other rows are targets, whose
+-- squares are trained. Where whole numbers look like labels, what is made of them is said.
+local function targets(name, y)
+  local is_whole = not (y.dtype:match "^f" or y.dtype == "bf16")
+  y = y:to("f32", name .. " (targets)")
+  check_finite(name .. " (targets)", y)
+  local zeros_and_ones = is_whole and y:eq(0):sum() + y:eq(1):sum() == y.count
+  if not zeros_and_ones then return y end
+  local classes = product(y.shape, 2)
+  local rows = y:reshape { y.shape[1], classes }
+  if rows:sum(2):ne(1):sum() == 0 and classes > 1 then
+    core.log("warning", ("%s: y has one 1 a row: it is taken as labels of %d classes"):format(name, classes))
+    return (rows:argmax() - 1):eval():to "i64"
+  end
+  core.log("warning", ("%s: y has several labels a row: they are trained as targets, by mean squares"):format(name))
+  return y
+end
+
 -- One set: images or vectors x, labels or targets y; 8-bit values become fractions of one, unless settings say else.
 local function set(name, x, y, settings)
   local shape = x.shape
@@ -94,8 +112,7 @@ local function set(name, x, y, settings)
     end
     y = y:to "i64"
   elseif #y.shape > 1 then
-    y = y:to("f32", name .. " (targets)")
-    check_finite(name .. " (targets)", y)
+    y = targets(name, y)
   end
   local scale, offset
   x, scale, offset = data_spec.normalise(name, x, settings)

@@ -116,6 +116,7 @@ function Job:record(name, evaluation)
   local step = {
     name = name, bytes = self.model:size(), seconds = core.now() - self.began,
     accuracy = evaluation and evaluation.accuracy, loss = evaluation and evaluation.loss,
+    explained = evaluation and evaluation.explained,
   }
   self.steps[#self.steps + 1] = step
   return step
@@ -126,7 +127,11 @@ end
 local function epoch_line(fit, report)
   local line = ("fit %d, epoch %d/%d: loss %.4f"):format(fit, report.epoch, report.epochs, report.loss)
   if report.accuracy then line = line .. (", accuracy %.4f"):format(report.accuracy) end
-  if report.validation_accuracy then line = line .. (", held out %.4f"):format(report.validation_accuracy) end
+  if report.validation_accuracy then
+    line = line .. (", held out %.4f"):format(report.validation_accuracy)
+  elseif report.validation_loss then
+    line = line .. (", held out loss %.4g"):format(report.validation_loss)
+  end
   return line .. (", %.1f s"):format(report.seconds)
 end
 

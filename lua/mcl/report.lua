@@ -95,39 +95,49 @@ local function whole_bar(record)
   return table.concat(out, "\n")
 end
 
--- Bytes (logarithmic) and accuracy on the held-out part, a point a step.
+-- What steps are judged by: accuracy, or the loss where there are no labels; and how it is written.
+local function measure(steps)
+  for _, step in ipairs(steps) do
+    if step.accuracy then return "accuracy", percent end
+  end
+  return "loss", function(value) return value and ("%.4g"):format(value) or "–" end
+end
+
+-- Bytes (logarithmic) and what steps are judged by, on the held-out part, a point a step.
 local function step_curve(steps)
   local points = {}
+  local key, text = measure(steps)
   for _, step in ipairs(steps) do
-    if step.accuracy then points[#points + 1] = step end
+    if step[key] then points[#points + 1] = step end
   end
   if #points < 2 then return "" end
-  local least, most, low, high = math.huge, 0, 1, 0
+  local least, most, low, high = math.huge, 0, math.huge, -math.huge
   for _, step in ipairs(points) do
     least, most = math.min(least, step.bytes), math.max(most, step.bytes)
-    low, high = math.min(low, step.accuracy), math.max(high, step.accuracy)
+    low, high = math.min(low, step[key]), math.max(high, step[key])
   end
-  if high - low < 1e-3 then low, high = low - 5e-4, high + 5e-4 end
+  local gap = 1e-3 * math.max(1, math.abs(high))
+  if high - low < gap then low, high = low - gap / 2, high + gap / 2 end
   local function x(i) return 60 + (i - 1) * 740 / (#points - 1) end
   local function y_bytes(bytes)
     if most == least then return 100 end
     return 180 - 160 * math.log(bytes / least) / math.log(most / least)
   end
-  local bytes, accuracy = {}, {}
+  local bytes, judged = {}, {}
   for i, step in ipairs(points) do
     bytes[i] = ("%.1f,%.1f"):format(x(i), y_bytes(step.bytes))
-    accuracy[i] = ("%.1f,%.1f"):format(x(i), 180 - 160 * (step.accuracy - low) / (high - low))
+    judged[i] = ("%.1f,%.1f"):format(x(i), 180 - 160 * (step[key] - low) / (high - low))
   end
-  return ([[<figure style="margin:0"><svg viewBox="0 0 860 200" role="img" aria-label="bytes and accuracy by step">
+  return ([[<figure style="margin:0"><svg viewBox="0 0 860 200" role="img" aria-label="bytes and %s by step">
 <line class="grid" x1="60" x2="800" y1="20" y2="20"/><line class="grid" x1="60" x2="800" y1="180" y2="180"/>
 <text class="small" x="54" y="24" text-anchor="end">%s</text>
 <text class="small" x="54" y="184" text-anchor="end">%s</text>
 <text class="small" x="806" y="24">%s</text><text class="small" x="806" y="184">%s</text>
 <polyline class="path" points="%s"/><polyline class="path2" points="%s"/></svg>
 <figcaption class="key"><span style="background:var(--a)"></span>bytes, logarithmic (left)
-<span style="background:var(--b)"></span>accuracy on the held-out part (right)</figcaption></figure>]]):format(
-    progress.bytes(most), progress.bytes(least), percent(high), percent(low), table.concat(bytes, " "),
-    table.concat(accuracy, " "))
+<span style="background:var(--b)"></span>%s on the held-out part (right)</figcaption></figure>]]):format(
+    key, progress.bytes(most), progress.bytes(least), text(high), text(low), table.concat(bytes, " "),
+    table.concat(judged, " "), key)
 end
 
 -- ---- Tables ----------------------------------------------------------------------------------------------------
@@ -164,10 +174,11 @@ end
 
 local function step_table(steps)
   local rows = {}
+  local key, text = measure(steps)
   for i, step in ipairs(steps) do
-    rows[i] = { step.name, shown.thousands(step.bytes), percent(step.accuracy), progress.duration(step.seconds) }
+    rows[i] = { step.name, shown.thousands(step.bytes), text(step[key]), progress.duration(step.seconds) }
   end
-  return html_table({ "step", "bytes", "accuracy, held out", "after" }, rows, { [2] = true, [3] = true, [4] = true })
+  return html_table({ "step", "bytes", key .. ", held out", "after" }, rows, { [2] = true, [3] = true, [4] = true })
 end
 
 local function figures(record)
@@ -179,6 +190,13 @@ local function figures(record)
   if after.accuracy then
     list[#list + 1] = { percent(after.accuracy), "accuracy on the test set" }
     list[#list + 1] = { percent(before.accuracy), "before compression" }
+  elseif after.loss then
+    if after.explained then
+      list[#list + 1] = { percent(after.explained), "of the test set's variance explained" }
+      list[#list + 1] = { percent(before.explained), "before compression" }
+    end
+    list[#list + 1] = { ("%.4g"):format(after.loss), "loss on the test set" }
+    list[#list + 1] = { ("%.4g"):format(before.loss), "loss before compression" }
   end
   list[#list + 1] = { progress.duration(record.seconds), "in all" }
   local out = {}

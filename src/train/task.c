@@ -9,6 +9,22 @@ static mcl_status row_width(mcl_context *ctx, mcl_shape shape, int64_t *out) {
   return mcl_shape_count(ctx, shape, out);
 }
 
+/* Rows of data fit rows of the model's where they have the same dimensions, but for ones, or either is flat: images of
+ * height × width × channels are not those of channels × height × width, though there are as many numbers. */
+static bool rows_fit(mcl_shape a, mcl_shape b) {
+  int64_t dims[2][MCL_MAX_RANK], count[2] = {1, 1};
+  const mcl_shape *shapes[2] = {&a, &b};
+  int ranks[2] = {0, 0};
+  for (int s = 0; s < 2; s++)
+    for (int i = 1; i < shapes[s]->rank; i++) {
+      if (__builtin_mul_overflow(count[s], shapes[s]->dim[i], &count[s])) return false;
+      if (shapes[s]->dim[i] != 1) dims[s][ranks[s]++] = shapes[s]->dim[i];
+    }
+  if (count[0] != count[1]) return false;
+  if (ranks[0] < 2 || ranks[1] < 2) return true;
+  return ranks[0] == ranks[1] && !memcmp(dims[0], dims[1], (size_t)ranks[0] * sizeof *dims[0]);
+}
+
 static mcl_status check_widths(mcl_model *model, mcl_dataset *data, mcl_task *task) {
   mcl_context *ctx = data->ctx;
   char wanted[MCL_SHAPE_TEXT], given[MCL_SHAPE_TEXT];
@@ -19,13 +35,13 @@ static mcl_status check_widths(mcl_model *model, mcl_dataset *data, mcl_task *ta
   mcl_shape input = mcl_model_input_shape(model, 0), output = mcl_model_output_shape(model, 0);
   MCL_TRY(row_width(ctx, input, &task->input_width));
   MCL_TRY(row_width(ctx, output, &task->output_width));
-  if (task->input_width != data->x->count / data->x->shape.dim[0])
+  if (!rows_fit(input, data->x->shape))
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: its input \"%s\" has shape %s, and the data have %s", model->name,
                     mcl_model_input_name(model, 0), mcl_shape_text(input, wanted),
                     mcl_shape_text(data->x->shape, given));
   if (!data->y) return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "data: there are neither labels nor targets to learn from");
   task->has_labels = data->y->dtype != MCL_F32;
-  if (!task->has_labels && task->output_width != data->y->count / data->y->shape.dim[0])
+  if (!task->has_labels && !rows_fit(output, data->y->shape))
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: its output has shape %s, and the targets have %s", model->name,
                     mcl_shape_text(output, wanted), mcl_shape_text(data->y->shape, given));
   return MCL_OK;

@@ -96,7 +96,8 @@ typedef struct mcl_fit_options {
 mcl_status mcl_fit(mcl_model *model, const mcl_fit_options *options, mcl_epoch_report *last);
 
 typedef struct mcl_evaluation {
-  double loss, accuracy, seconds;
+  double loss, accuracy, seconds; /* accuracy: NaN for targets */
+  double explained; /* of targets: R², the share of their variance that the model explains; NaN for labels */
   int64_t count;
 } mcl_evaluation;
 mcl_status mcl_evaluate(mcl_model *model, mcl_dataset *data, const char *loss, mcl_evaluation *out);

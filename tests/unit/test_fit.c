@@ -293,7 +293,7 @@ static void training_stays_within_the_representation(void **state) {
     int weight = mcl_model_find_weight(model, "a.weight");
     float before[1024], *after;
     memcpy(before, weight_of(model, "a.weight"), sizeof before);
-    mcl_fit_options options = {.train = train, .epochs = 6, .batch = 32, .optimiser = {.rate = 0.02}};
+    mcl_fit_options options = {.train = train, .epochs = 6, .batch = 32, .optimiser = {.rate = 0.1}};
     mcl_epoch_report report;
     assert_ok(*state, mcl_fit(model, &options, &report));
     assert_true(report.accuracy > 0.75);
@@ -307,6 +307,39 @@ static void training_stays_within_the_representation(void **state) {
     assert_ptr_equal(model->weights[weight].repr->kind, kinds[kind]);
     mcl_model_free(model);
   }
+  mcl_dataset_release(train);
+}
+
+/* Learnt dense, then shared by so few entries that each stands for hundreds of weights: at the preset rate, training under the
+ * codebook helps, whatever the optimiser and the number of entries. */
+static void the_preset_rate_suits_every_codebook(void **state) {
+  const char *const optimisers[] = {"sgd", "adam"};
+  mcl_dataset *train = blobs(*state, 300, 1);
+  mcl_model *dense = network(*state, 64, 2048, 3, false);
+  mcl_fit_options options = {.train = train, .epochs = 3, .batch = 32};
+  assert_ok(*state, mcl_fit(dense, &options, NULL));
+  for (int bits = 1; bits <= 4; bits++)
+    for (int i = 0; i < 2; i++) {
+      mcl_model *model;
+      mcl_tensor *values;
+      mcl_repr *repr;
+      mcl_evaluation before, after;
+      mcl_palette_options palette = {.bits = bits};
+      assert_ok(*state, mcl_model_copy(dense, &model));
+      int weight = mcl_model_find_weight(model, "a.weight");
+      assert_ok(*state, mcl_weight_values(model, weight, &values));
+      assert_ok(*state, mcl_palette_fit(values, NULL, &palette, &repr));
+      assert_ok(*state, mcl_weight_set(model, weight, repr));
+      mcl_repr_release(repr);
+      assert_ok(*state, mcl_evaluate(model, train, NULL, &before));
+      mcl_fit_options under_it = {.train = train, .epochs = 2, .batch = 32, .optimiser = {.name = optimisers[i]}};
+      assert_ok(*state, mcl_fit(model, &under_it, NULL));
+      assert_ok(*state, mcl_evaluate(model, train, NULL, &after));
+      if (!(after.loss < before.loss))
+        fail_msg("%d bits, %s: the loss went from %g to %g", bits, optimisers[i], before.loss, after.loss);
+      mcl_model_free(model);
+    }
+  mcl_model_free(dense);
   mcl_dataset_release(train);
 }
 
@@ -325,6 +358,65 @@ static void a_weight_that_others_hold_is_not_changed_under_them(void **state) {
   mcl_model_free(copy);
   mcl_model_free(model);
   mcl_dataset_release(train);
+}
+
+/* As many numbers, of other dimensions: columns for rows would be learnt from. */
+static void rows_of_other_dimensions_are_refused(void **state) {
+  const int64_t given[][4] = {{5, 2, 3, 4}, {5, 1, 4, 6}, {5, 24}, {5, 2, 3, 4}};
+  const int ranks[] = {4, 4, 2, 4};
+  const int64_t wanted[][4] = {{-1, 4, 2, 3}, {-1, 4, 6, 1}, {-1, 4, 2, 3}, {-1, 24}};
+  const int wanted_ranks[] = {4, 4, 4, 2};
+  const bool fits[] = {false, true, true, true};
+  for (int i = 0; i < 4; i++) {
+    mcl_model *model;
+    mcl_tensor *x, *y;
+    mcl_dataset *data;
+    mcl_evaluation result;
+    int value;
+    assert_ok(*state, mcl_model_new(*state, "net", &model));
+    assert_ok(*state, mcl_model_add_input(model, "x", mcl_shape_of(wanted_ranks[i], wanted[i]), &value));
+    assert_ok(*state, mcl_model_add_node(model, mcl_op_by_name("flatten"), "f", NULL, 1, &value, &value));
+    assert_ok(*state, mcl_model_add_output(model, value));
+    assert_ok(*state, mcl_tensor_new(*state, MCL_F32, mcl_shape_of(ranks[i], given[i]), &x));
+    assert_ok(*state, mcl_tensor_new(*state, MCL_I64, mcl_shape_1(5), &y));
+    assert_ok(*state, mcl_dataset_new(x, y, 1, 0, &data));
+    if (fits[i])
+      assert_ok(*state, mcl_evaluate(model, data, NULL, &result));
+    else
+      assert_fails(*state, MCL_ERROR_ARGUMENT, "the data have 5x2x3x4", mcl_evaluate(model, data, NULL, &result));
+    mcl_dataset_release(data);
+    mcl_tensor_release(x);
+    mcl_tensor_release(y);
+    mcl_model_free(model);
+  }
+}
+
+/* Targets 1, 2, 6 in one column; the model gives 0: their mean is 3, Σ t² = 41, Σ (t − 3)² = 14. */
+static void what_a_model_explains_of_targets_is_measured(void **state) {
+  mcl_model *model;
+  mcl_tensor *x, *y;
+  mcl_dataset *data;
+  mcl_evaluation result;
+  int value;
+  assert_ok(*state, mcl_model_new(*state, "net", &model));
+  assert_ok(*state, mcl_model_add_input(model, "x", mcl_shape_2(-1, 1), &value));
+  assert_ok(*state, mcl_model_add_node(model, mcl_op_by_name("identity"), "y", NULL, 1, &value, &value));
+  assert_ok(*state, mcl_model_add_output(model, value));
+  assert_ok(*state, mcl_tensor_new(*state, MCL_F32, mcl_shape_2(3, 1), &x));
+  assert_ok(*state, mcl_tensor_new(*state, MCL_F32, mcl_shape_2(3, 1), &y));
+  memcpy(y->data, (float[]){1, 2, 6}, 3 * sizeof(float));
+  assert_ok(*state, mcl_dataset_new(x, y, 1, 0, &data));
+  assert_ok(*state, mcl_evaluate(model, data, NULL, &result));
+  assert_close(result.loss, 41 / 3.0, 1e-6);
+  assert_close(result.explained, 1 - 41 / 14.0, 1e-6);
+  assert_true(isnan(result.accuracy));
+  memcpy(x->data, y->data, 3 * sizeof(float));
+  assert_ok(*state, mcl_evaluate(model, data, NULL, &result));
+  assert_close(result.explained, 1, 1e-9);
+  mcl_dataset_release(data);
+  mcl_tensor_release(x);
+  mcl_tensor_release(y);
+  mcl_model_free(model);
 }
 
 static void what_does_not_fit_together_is_refused(void **state) {
@@ -364,8 +456,11 @@ int main(void) {
       context_test(a_rate_of_nothing_moves_nothing),
       cmocka_unit_test(a_fit_that_ends_worse_than_it_began_says_so),
       context_test(training_stays_within_the_representation),
+      context_test(the_preset_rate_suits_every_codebook),
       context_test(a_weight_that_others_hold_is_not_changed_under_them),
       context_test(what_does_not_fit_together_is_refused),
+      context_test(rows_of_other_dimensions_are_refused),
+      context_test(what_a_model_explains_of_targets_is_measured),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
---- mcl eval MODEL --data SPEC [--json]: loss and accuracy on the test set.
+--- mcl eval MODEL --data SPEC [--json]: loss and accuracy on the test set; of targets, how much of them is explained.
 local common = require "mcl.commands.common"
 local shown = require "mcl.shown"
 
@@ -7,15 +7,15 @@ return function(arguments)
     "  mcl eval lenet5.mcl --data fashion-mnist\n  mcl eval lenet5.onnx --data mnist:data/mnist --json")
   parser:argument "model":description(common.model_kinds())
   parser:option "--data":count(1):argname "SPEC":description(require("mcl.data").specs)
-  parser:flag "--json":description "keys: loss, accuracy, error, count, seconds"
+  parser:flag "--json":description "keys: loss, accuracy and error, or explained, count, seconds"
   local args = common.parse(parser, arguments)
 
   local model = common.model(args.model)
   local data = common.data(args.data, model)
   local result = model:evaluate(data:part "report")
   local record = {
-    loss = result.loss, accuracy = result.accuracy, error = result.error, count = result.count,
-    seconds = result.seconds,
+    loss = result.loss, accuracy = result.accuracy, error = result.error, explained = result.explained,
+    count = result.count, seconds = result.seconds,
   }
   if args.json then
     common.print_json(record)

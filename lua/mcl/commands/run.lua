@@ -91,14 +91,16 @@ local function summary(record)
   if before.accuracy then
     rows[#rows + 1] = { "accuracy", percent(before.accuracy), percent(after.accuracy) }
     rows[#rows + 1] = { "error", percent(1 - before.accuracy), percent(1 - after.accuracy) }
-    rows[#rows + 1] = { "loss", ("%.4f"):format(before.loss), ("%.4f"):format(after.loss) }
+  elseif before.explained then -- targets: how much of their variance
+    rows[#rows + 1] = { "explained", percent(before.explained), percent(after.explained) }
   end
+  if before.loss then rows[#rows + 1] = { "loss", ("%.4g"):format(before.loss), ("%.4g"):format(after.loss) } end
   shown.print(common.table(rows, { [2] = true, [3] = true }))
 end
 
 local function evaluation(model, data)
   local result = data and model:evaluate(data:part "report") or {}
-  return { accuracy = result.accuracy, loss = result.loss, count = result.count }
+  return { accuracy = result.accuracy, explained = result.explained, loss = result.loss, count = result.count }
 end
 
 -- ---- The run ---------------------------------------------------------------------------------------------------

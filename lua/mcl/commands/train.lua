@@ -103,5 +103,6 @@ return function(arguments)
   end)
   snapshots:remove()
   local classes = result.accuracy and ("accuracy %.4f, error %.4f, "):format(result.accuracy, result.error) or ""
+  if result.explained then classes = ("explained %.4f, "):format(result.explained) end
   shown.print(("%s: %sloss %.4f on %s test examples"):format(out, classes, result.loss, shown.thousands(result.count)))
 end
