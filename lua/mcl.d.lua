@@ -463,11 +463,11 @@ function Model:calibrate(data, names, labels) end
 ---@return mcl.Tensor ...
 function Model:run(inputs) end
 --- Exact bytes of the .mcl file.
----@param options? { zstd?: integer, coder?: string }
+---@param options? { zstd?: integer, coder?: string, portable?: boolean }
 ---@return integer
 function Model:size(options) end
 ---@param path string
----@param options? { zstd?: integer, coder?: string, keep?: boolean, dense?: boolean }
+---@param options? { zstd?: integer, coder?: string, keep?: boolean, dense?: boolean, portable?: boolean }
 ---@return mcl.Model
 function Model:save(path, options) end
 ---@return mcl.Model

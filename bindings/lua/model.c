@@ -357,7 +357,7 @@ static int load(lua_State *L) {
   return 1;
 }
 
-/* {zstd=level, coder=name, dense=, keep=} at arg, or nothing. Pushes the coder's name, so that it stays alive. */
+/* {zstd=level, coder=name, dense=, keep=, portable=} at arg, or nothing. Pushes the coder's name, so that it stays alive. */
 static mcl_artifact_options artifact_options(lua_State *L, int arg) {
   mcl_artifact_options options = {0};
   if (lua_isnoneornil(L, arg)) return options;
@@ -365,6 +365,7 @@ static mcl_artifact_options artifact_options(lua_State *L, int arg) {
   options.zstd_level = (int)mcl_lua_field_integer(L, arg, "zstd", 0, 0, 22);
   options.keep = mcl_lua_field_boolean(L, arg, "keep", false);
   options.dense = mcl_lua_field_boolean(L, arg, "dense", options.keep);
+  options.portable = mcl_lua_field_boolean(L, arg, "portable", false);
   options.coder = mcl_lua_field_string(L, arg, "coder", NULL);
   return options;
 }

@@ -305,16 +305,16 @@ function Model:run(inputs)
   return self.core:run(inputs)
 end
 
-local file_keys = { "zstd", "coder", "keep", "dense" }
+local file_keys = { "zstd", "coder", "keep", "dense", "portable" }
 
---- Exact bytes of the .mcl file. options: zstd =, coder =.
+--- Exact bytes of the .mcl file. options: zstd =, coder =, portable =.
 function Model:size(options)
   if options then check.keys(options, file_keys, "size") end
   return self.core:size(options)
 end
 
 --- Writes the model, by extension: .mcl .bin .onnx …; whole or not at all. options: zstd = level, coder =, keep = (.bin
--- with representations kept).
+-- with representations kept), portable = (opens in a runtime without zstd).
 function Model:save(path, options)
   check.type(path, "string", "save: path")
   if options then check.keys(options, file_keys, "save") end

@@ -37,6 +37,9 @@ static mcl_status begin(mcl_model *model, const mcl_artifact_options *options, m
   mcl_context *ctx = model->ctx;
   *job = (mcl_job){.ctx = ctx, .model = model, .head = {.ctx = ctx}, .decoded = {.ctx = ctx}};
   if (options) job->options = *options;
+  if (job->options.portable && job->options.zstd_level)
+    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: a portable artifact has no zstd wrap; leave one of the two out",
+                    model->name);
   if (job->options.coder && !(job->coder = mcl_coder_by_name(job->options.coder)))
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "coder \"%s\": there are raw, bitpack, huffman and planes",
                     job->options.coder);
@@ -91,6 +94,7 @@ static mcl_status code_weight(mcl_job *job, int w, bool size_only, mcl_repr_writ
 /* The smaller of the directory as it is and as zstd packs it, with the size that only the latter needs. */
 static mcl_status pack_directory(mcl_job *job, const mcl_buffer *directory, mcl_buffer *packed) {
 #ifdef MCL_WITH_ZSTD
+  if (job->options.portable) return MCL_OK;
   MCL_TRY(mcl_zstd_compress(job->ctx, directory->data, directory->size, DIRECTORY_LEVEL, packed));
   size_t extra = 1;
   for (size_t rest = packed->size; rest >= 0x80; rest >>= 7) extra++;

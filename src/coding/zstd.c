@@ -29,7 +29,9 @@ mcl_status mcl_zstd_decompress(mcl_context *ctx, const uint8_t *data, size_t siz
 
 mcl_status mcl_zstd_decompress(mcl_context *ctx, const uint8_t *data, size_t size, uint8_t *out, size_t out_size) {
   (void)data, (void)size, (void)out, (void)out_size;
-  return mcl_fail(ctx, MCL_ERROR_UNSUPPORTED, "zstd: this runtime was built without it (MCL_WITH_ZSTD)");
+  return mcl_fail(ctx, MCL_ERROR_UNSUPPORTED,
+                  "zstd: this runtime was built without it (MCL_WITH_ZSTD); `mcl convert IN OUT --portable` writes "
+                  "files that it opens");
 }
 
 #endif

@@ -86,6 +86,7 @@ mcl_status mcl_save_model(mcl_model *model, const char *path, const mcl_artifact
   if (!options) options = &none;
   const char *unknown = options->zstd_level ? "zstd wrap"
                         : options->coder    ? "coder to choose"
+                        : options->portable ? "zstd to leave out"
                         : options->keep     ? "representations to keep"
                                             : NULL;
   if (!format->is_coded && unknown)

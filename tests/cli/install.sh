@@ -40,3 +40,18 @@ LUA_CPATH="$(dirname "$(find "$work/prefix" -name mcl.so)")/?.so;;" lua5.4 -e 'l
 cmake -G Ninja -S "$source" -B "$work/runtime" -DMCL_RUNTIME_ONLY=ON -DMCL_WITH_ZSTD=OFF -DCMAKE_BUILD_TYPE=Release >/dev/null
 cmake --build "$work/runtime" -j2 >/dev/null
 cc "$source/examples/classify.c" -I"$source/include" "$work/runtime/libmcl_runtime.a" -lm -lpthread -o "$work/alone"
+
+# and, built without zstd, opens what is written for it; what is not says what to do
+cc "$source/examples/weights.c" -I"$source/include" "$work/runtime/libmcl_runtime.a" -lm -lpthread -o "$work/weights"
+mcl=$work/prefix/bin/mcl
+"$mcl" convert "$source/examples/models/lenet5.lua" "$work/net.bin" >/dev/null
+"$mcl" convert "$work/net.bin" "$work/usual.mcl" >/dev/null
+"$mcl" convert "$work/net.bin" "$work/portable.mcl" --portable >/dev/null
+"$work/weights" "$work/portable.mcl" >"$work/portable.txt"
+grep -q '^conv1.weight 20x1x5x5$' "$work/portable.txt"
+"$work/weights" "$work/portable.mcl" fc1.weight
+if "$work/weights" "$work/usual.mcl" 2>"$work/refused.txt"; then echo "a zstd directory was opened without zstd"; exit 1; fi
+grep -q -- '--portable' "$work/refused.txt"
+"$mcl" verify "$work/portable.mcl"
+if "$mcl" convert "$work/net.bin" "$work/x.mcl" --portable --zstd=3 2>"$work/refused.txt"; then exit 1; fi
+grep -q 'leave one of the two out' "$work/refused.txt"
