@@ -555,7 +555,7 @@ function Job:progress(task, done, total) end
 ---@class mcl.recipe_options
 ---@field about string
 ---@field options? table<string, { [1]: any, [2]: string, min?: number, max?: number, choices?: any[] }>
----@field run fun(model: mcl.Model, opt: table<string, any>, job: mcl.Job)
+---@field run fun(model: mcl.Model, opt: table<string, any>, job: mcl.Job): mcl.Model? # nil: the model it was given
 ---@field candidates? fun(opt: table<string, any>): mcl.Scheme[]
 ---@class mcl.Recipe
 ---@param options mcl.recipe_options

@@ -251,6 +251,20 @@ static int hash_file(lua_State *L) {
   return 1;
 }
 
+/* files_read() -> the names of files that the engine has read since the first call, in the order of their first reading */
+static int files_read(lua_State *L) {
+  mcl_lua_need_files(L, "files_read");
+  mcl_context *ctx = mcl_lua_ctx(L);
+  mcl_lua_check(L, mcl_file_reads_watch(ctx));
+  lua_newtable(L);
+  const char *name;
+  for (size_t i = 0; (name = mcl_file_reads_name(ctx, i)); i++) {
+    lua_pushstring(L, name);
+    lua_rawseti(L, -2, (lua_Integer)i + 1);
+  }
+  return 1;
+}
+
 void mcl_lua_open_files(lua_State *L) {
   static const luaL_Reg functions[] = {{"npy_load", npy_load},
                                        {"npy_save", npy_save},
@@ -264,6 +278,7 @@ void mcl_lua_open_files(lua_State *L) {
                                        {"write_file", write_file},
                                        {"hash", hash},
                                        {"hash_file", hash_file},
+                                       {"files_read", files_read},
                                        {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
 }

@@ -33,7 +33,7 @@ typedef struct mcl_recipe_run {
   const char *model_path;  /* .onnx, .mcl or .bin; or give `model` */
   const char *output_path; /* where the compressed model goes, by extension; NULL: nowhere */
   const char *const *set;  /* options as "key=value", ended by NULL; or NULL: the recipe's presets */
-  mcl_model *model;        /* instead of model_path; the recipe changes it, it stays the caller's */
+  mcl_model *model;        /* instead of model_path; the recipe changes it in place, it stays the caller's */
   mcl_tensor *x, *y;       /* data to fit and calibrate by: x[n, …] u8 or f32, y[n] labels; or NULL */
   double scale, offset;    /* x as f32 = raw × scale + offset; scale 0 stands for 1 */
   uint64_t seed;           /* of the recipe's random choices */

@@ -239,21 +239,39 @@ local sources = {
 --- What a SPEC may be, for messages.
 data.specs = "fashion-mnist, mnist:DIR, idx:DIR, npz:FILE, images:DIR, FILE.lua"
 
+-- The kind of data that a SPEC names, and its place.
+local function kind_of(spec)
+  local kind, place = spec:match "^([%w-]+):(.*)$"
+  return kind or spec, place
+end
+
+local function wrong_place(spec)
+  if paths.extension(spec) == "lua" then return nil end
+  local kind, place = kind_of(spec)
+  if not sources[kind] then
+    return ("%s; data are one of %s"):format(check.unknown("data", kind, check.sorted_keys(sources)), data.specs)
+  elseif kind == "fashion-mnist" then
+    return place and ("data %s: fashion-mnist takes no place; idx:DIR reads a folder"):format(spec) or nil
+  elseif (place or "") == "" then
+    return ("data %q: a place is wanted, %s:…"):format(spec, kind)
+  end
+  return nil
+end
+
+--- What is wrong with a SPEC as such, whatever is in its files; or nil.
+function data.wrong(spec)
+  local ok, place = pcall(data_spec.parse, spec)
+  if not ok then return place end
+  return wrong_place(place)
+end
+
 -- The source that a SPEC names.
 local function source_of(spec)
   if paths.extension(spec) == "lua" then return lua_file(spec) end
-  local kind, place = spec:match "^([%w-]+):(.*)$"
-  kind = kind or spec
-  local source = sources[kind]
-  if not source then
-    fail("%s; data are one of %s", check.unknown("data", kind, check.sorted_keys(sources)), data.specs)
-  end
-  if kind == "fashion-mnist" then
-    if place then fail("data %s: fashion-mnist takes no place; idx:DIR reads a folder", spec) end
-  elseif (place or "") == "" then
-    fail("data %q: a place is wanted, %s:…", spec, kind)
-  end
-  return source(place)
+  local wrong = wrong_place(spec)
+  if wrong then fail("%s", wrong) end
+  local kind, place = kind_of(spec)
+  return sources[kind](place)
 end
 
 -- ---- The object ------------------------------------------------------------------------------------------------
@@ -269,15 +287,6 @@ end
 
 function Data:__tostring()
   return "data " .. self.spec
-end
-
---- A text that changes with the data: the hash of each file they come from. hash: function(path) → text.
-function Data:fingerprint(hash)
-  local texts = { self.spec }
-  for _, path in ipairs(self.files or {}) do
-    texts[#texts + 1] = hash(path)
-  end
-  return table.concat(texts, " ")
 end
 
 -- Of the pairs mean and std, scale and offset: those that SPEC gives, else those of the source.

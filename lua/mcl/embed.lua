@@ -49,7 +49,9 @@ function embed.run(source, name, object, dataset, settings, seed)
     data = data_of(dataset), seed = seed, log = function(text) core.log("info", text) end,
   })
   rawset(job, "progress", function(_, task, done, total) core.progress(task, done, total, "") end) -- the host's
-  loaded.run(model, options, job)
+  if loaded:follow(model, options, job) ~= model then
+    error(name .. ": run returned another model; the host's is the result, so change the one that run is given", 0)
+  end
   job:finish()
 end
 

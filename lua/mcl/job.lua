@@ -172,8 +172,13 @@ function Job:after_compress(_, what)
   if #self.pending > 60 then self.pending = self.pending:sub(1, utf8.offset(self.pending, 0, 57) - 1) .. "…" end
 end
 
---- Ends the job: a last compression without a fit after it becomes a step too.
-function Job:finish()
+--- Ends the job: a last compression without a fit after it becomes a step too. model: what came of it, where that is
+-- not the one that the job was made for.
+function Job:finish(model)
+  if model and model ~= self.model then
+    self.model.hooks = nil
+    self.model = model
+  end
   if self.pending and not self.dry then self:step(self.pending) end
   self.model.hooks = nil
 end

@@ -129,6 +129,15 @@ function recipe.text_of(value)
   return math.type(value) == "float" and tonumber(text) ~= value and ("%.17g"):format(value) or text
 end
 
+--- Resolved options in one line.
+function Recipe:text_of_options(values)
+  local texts = {}
+  for i, name in ipairs(self:names()) do
+    texts[i] = name .. "=" .. recipe.text_of(values[name])
+  end
+  return table.concat(texts, " ")
+end
+
 --- Resolved options: defaults, with `settings` (name → text, or a value of the right type) over them. An unknown name
 -- or a value out of range gives nil and a message.
 function Recipe:resolve(settings)
@@ -201,6 +210,18 @@ function recipe.new(spec, level)
     check_option(name, option, level)
   end
   return setmetatable({ about = spec.about, options = options, run = spec.run, candidates = spec.candidates }, Recipe)
+end
+
+--- Runs the recipe. The model that comes of it: the one that `run` returns, or else the one it was given.
+function Recipe:follow(model, values, job)
+  local result = self.run(model, values, job)
+  if result == nil then return model end
+  if not require("mcl.model").is(result) then
+    local place = debug.getinfo(self.run, "S")
+    error(("%s:%d: run returned %s; it returns the model that is the result, or nothing where that is the one it was "
+      .. "given"):format(place.short_src, place.linedefined, require("mcl.core").type(result)), 0)
+  end
+  return result
 end
 
 -- ---- Files -----------------------------------------------------------------------------------------------------

@@ -97,6 +97,10 @@ uint64_t mcl_context_dense_limit(const mcl_context *ctx, uint64_t file_bytes) {
   return by_size > DENSE_FLOOR ? by_size : DENSE_FLOOR;
 }
 
+void *mcl_context_kept(mcl_context *ctx, mcl_slot slot) {
+  return atomic_load_explicit(&ctx->kept[slot].value, memory_order_acquire);
+}
+
 int mcl_context_threads(const mcl_context *ctx) { return ctx->threads; }
 uint64_t mcl_context_seed(const mcl_context *ctx) { return ctx->options.seed; }
 void mcl_context_set_seed(mcl_context *ctx, uint64_t seed) { ctx->options.seed = seed; }

@@ -66,13 +66,14 @@ void mcl_progress(mcl_context *ctx, const char *task, double done, double total,
 uint64_t mcl_now_us(void); /* monotonic */
 
 /* What a module keeps in a context, as long as that lives: made when it is first asked for, by whichever thread. */
-typedef enum mcl_slot { MCL_SLOT_MATMUL, MCL_SLOT_COUNT } mcl_slot;
+typedef enum mcl_slot { MCL_SLOT_MATMUL, MCL_SLOT_FILES, MCL_SLOT_COUNT } mcl_slot;
 typedef struct mcl_keeper {
   mcl_status (*make)(mcl_context *ctx, void *out /* void ** */);
   void (*release)(mcl_context *ctx, void *kept);
 } mcl_keeper;
 /* Threads that race for it get the same; what the others made is released again. NULL: it could not be made. */
 void *mcl_context_keep(mcl_context *ctx, mcl_slot slot, const mcl_keeper *keeper);
+void *mcl_context_kept(mcl_context *ctx, mcl_slot slot); /* NULL where nobody has asked for it to be made */
 
 /* mcl_options.dense_limit, or its preset for a file of this size. */
 uint64_t mcl_context_dense_limit(const mcl_context *ctx, uint64_t file_bytes);

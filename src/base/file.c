@@ -65,6 +65,7 @@ mcl_status mcl_file_map_open(mcl_context *ctx, const char *path, mcl_file_map **
   *map = (mcl_file_map){.data = &empty, .references = 1, .ctx = ctx};
   status = mcl_strdup(ctx, path, &map->path);
   if (!status) status = load(map, fd);
+  if (!status) status = mcl_file_reads_note(ctx, path);
   close(fd);
   if (status)
     mcl_file_map_release(map);

@@ -22,6 +22,17 @@ mcl_status mcl_file_map_open(mcl_context *ctx, const char *path, mcl_file_map **
 mcl_file_map *mcl_file_map_retain(mcl_file_map *map);
 void mcl_file_map_release(mcl_file_map *map); /* NULL is fine */
 
+/* ---- What was read ---- */
+
+/* From here on the context keeps the names of the files that are opened for reading. A host that asks can tell what its
+ * work depends on, the data beside a model too; others pay nothing. */
+mcl_status mcl_file_reads_watch(mcl_context *ctx);
+mcl_status mcl_file_reads_note(mcl_context *ctx, const char *path); /* what mcl_file_map_open does */
+/* Each name once, in the order of the first reading; NULL past the last, or where nobody watches. */
+const char *mcl_file_reads_name(mcl_context *ctx, size_t index);
+
+/* ---- Writing ---- */
+
 /* Writing goes to a temporary file in the same folder; commit syncs it and renames it over `path`. Until then, and
  * after any failure, the file that was there is untouched. A link is followed: the file behind it is what is written, its
  * temporary beside it. The temporary is PATH.mcl-part-XXXXXXXX (eight hexadecimal digits), locked (flock) as long as its

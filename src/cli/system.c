@@ -1,13 +1,16 @@
-/* Folders, sizes and hashes for the commands. A function that the system refuses raises an error with the path and the
+/* Folders, locks, sizes and hashes for the commands. A function that the system refuses raises an error with the path and the
  * reason. */
 #include "cli/system.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -34,6 +37,13 @@ static int is_folder(lua_State *L) {
   return 1;
 }
 
+/* is_stream(path): is it there, and neither a file nor a folder: a device, a pipe? */
+static int is_stream(lua_State *L) {
+  struct stat info;
+  lua_pushboolean(L, !stat(luaL_checkstring(L, 1), &info) && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode));
+  return 1;
+}
+
 /* same_file(a, b): do both paths lead to one file that is there? */
 static int same_file(lua_State *L) {
   struct stat a, b;
@@ -48,19 +58,67 @@ static int make_folder(lua_State *L) {
   return 0;
 }
 
-/* remove_folder(path): the files in it, then itself; none there is fine. A folder within it is not touched, and then the
- * outer one stays too, with an error. */
-static int remove_folder(lua_State *L) {
+/* list(path): the names in a folder, sorted; nil where there is none. */
+static int list(lua_State *L) {
   const char *path = luaL_checkstring(L, 1);
-  DIR *folder = opendir(path);
-  if (!folder) return errno == ENOENT ? 0 : refuse(L, path);
-  for (struct dirent *entry; (entry = readdir(folder));) {
-    if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
-    if (unlinkat(dirfd(folder), entry->d_name, 0)) break;
+  struct dirent **entries;
+  int count = scandir(path, &entries, NULL, alphasort);
+  if (count < 0) {
+    if (errno != ENOENT) return refuse(L, path);
+    lua_pushnil(L);
+    return 1;
   }
-  closedir(folder);
-  if (rmdir(path)) return refuse(L, path);
-  return 0;
+  lua_newtable(L); /* what Lua's memory refuses here ends the program anyway */
+  for (int i = 0, at = 0; i < count; i++) {
+    if (strcmp(entries[i]->d_name, ".") && strcmp(entries[i]->d_name, "..")) {
+      lua_pushstring(L, entries[i]->d_name);
+      lua_rawseti(L, -2, ++at);
+    }
+    free(entries[i]);
+  }
+  free(entries);
+  return 1;
+}
+
+/* Opens the file of a lock and locks it; -1 with EWOULDBLOCK where another process holds it. The holder before may have
+ * removed the file between the two: then what was locked is a file without a name, and the next one is tried. */
+static int open_locked(const char *path) {
+  for (;;) {
+    struct stat held, named;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) return -1;
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+      int reason = errno;
+      close(fd);
+      errno = reason;
+      return -1;
+    }
+    if (!fstat(fd, &held) && !stat(path, &named) && held.st_dev == named.st_dev && held.st_ino == named.st_ino)
+      return fd;
+    close(fd);
+  }
+}
+
+/* lock(path): true, and the file at path is this process's until it ends, however it ends; or false and the number of the
+ * process that has it, where that is known. */
+static int lock(lua_State *L) {
+  const char *path = luaL_checkstring(L, 1);
+  char holder[24] = "";
+  int fd = open_locked(path);
+  if (fd < 0 && errno != EWOULDBLOCK) return refuse(L, path);
+  lua_pushboolean(L, fd >= 0);
+  if (fd >= 0) {
+    int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) || write(fd, holder, (size_t)length) != length)
+      return 1; /* a courtesy; the lock holds without it */
+    return 1;
+  }
+  FILE *file = fopen(path, "r");
+  if (!file) return 1;
+  bool known = fgets(holder, sizeof holder, file) && atol(holder) > 0;
+  fclose(file);
+  if (known) lua_pushinteger(L, atol(holder));
+  return known ? 2 : 1;
 }
 
 static int push_hash(lua_State *L, XXH128_hash_t hash) {
@@ -94,9 +152,11 @@ static int hash_file(lua_State *L) {
 int mcl_cli_open_system(lua_State *L) {
   static const luaL_Reg functions[] = {{"size", size_of},
                                        {"is_folder", is_folder},
+                                       {"is_stream", is_stream},
                                        {"same_file", same_file},
                                        {"make_folder", make_folder},
-                                       {"remove_folder", remove_folder},
+                                       {"list", list},
+                                       {"lock", lock},
                                        {"hash", hash_text},
                                        {"hash_file", hash_file},
                                        {NULL, NULL}};

@@ -5,7 +5,7 @@
 #include <lua.h>
 
 /* Leaves the module's table on the stack: size(path), is_folder(path), same_file(a, b), make_folder(path),
- * remove_folder(path), hash(text), hash_file(path). */
+ * list(path), lock(path), is_stream(path), hash(text), hash_file(path). */
 int mcl_cli_open_system(lua_State *L);
 
 #endif

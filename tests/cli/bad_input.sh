@@ -44,11 +44,11 @@ refuses 1 "noise.onnx" inspect noise.onnx
 refuses 1 "the folder nowhere" magnitude net.bin -o nowhere/x.mcl
 refuses 1 "the folder nowhere" magnitude net.bin -o x.mcl --report nowhere/x.html
 refuses 1 "the folder nowhere" train "$source/examples/models/lenet300.lua" --data fashion-mnist -o nowhere/x.bin
-refuses 1 ".txt" train "$source/examples/models/lenet300.lua" --data fashion-mnist -o x.txt
+refuses 2 ".txt" train "$source/examples/models/lenet300.lua" --data fashion-mnist -o x.txt
 mkdir folder.mcl
 refuses 1 "is a folder" magnitude net.bin -o folder.mcl
 refuses 1 "is a folder" convert net.bin folder.mcl
-refuses 1 "unknown" convert net.bin net.unknown
+refuses 2 "unknown" convert net.bin net.unknown
 
 # ---- Data ----
 refuses 1 "nowhere" eval net.mcl --data mnist:nowhere
@@ -58,9 +58,9 @@ for file in train-images-idx3 train-labels-idx1 t10k-labels-idx1; do
 done
 zcat "$fashion/t10k-images-idx3-ubyte.gz" | head -c 100000 >cutdata/t10k-images-idx3-ubyte
 refuses 1 "t10k-images-idx3-ubyte" eval net.mcl --data idx:cutdata
-refuses 1 "cifar" eval net.mcl --data cifar
-refuses 1 "no place" eval net.mcl --data fashion-mnist:here
-refuses 1 "npz:…" eval net.mcl --data npz:
+refuses 2 "cifar" eval net.mcl --data cifar
+refuses 2 "no place" eval net.mcl --data fashion-mnist:here
+refuses 2 "npz:…" eval net.mcl --data npz:
 refuses 1 "images:folder.mcl" eval net.mcl --data images:folder.mcl
 refuses 1 "give --data" mixed_precision net.bin -o x.mcl
 refuses 1 "give --data" rank_search net.bin -o x.mcl --dry-run

@@ -17,7 +17,7 @@ for file in x.pth x.h5 plain; do
   refuses 1 "names no format of models; .mcl .bin" diff "$file" "$file"
 done
 refuses 1 "a C header is not read" inspect x.h
-refuses 1 ".npz .safetensors .gguf .h are written" convert w.npz out.pth
+refuses 2 ".npz .safetensors .gguf .h are written" convert w.npz out.pth
 refuses 1 "w.npz: a NumPy archive of weights has no checksums" verify w.npz
 
 # ---- Help lists what is read and written ----

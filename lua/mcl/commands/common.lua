@@ -1,7 +1,9 @@
 --- What commands share: option parsing (lua-argparse, embedded), models and data by name, tables of text.
 local core = require "mcl.core"
 local commands = require "mcl.commands"
+local outputs = require "mcl.outputs"
 local paths = require "mcl.path"
+local reads = require "mcl.reads"
 local system = require "mcl.system"
 local shown = require "mcl.shown"
 
@@ -59,6 +61,24 @@ local function prepared(arguments)
   return list
 end
 
+local function threads_of(text)
+  local threads = math.tointeger(tonumber(text))
+  if not threads or threads < 1 or threads > 256 then
+    commands.usage("--threads %s: a number from 1 to 256 is wanted", text)
+  end
+  return threads
+end
+
+--- Begins what has to be there before a recipe or an architecture is loaded, whose options are parsed after: the engine
+-- with its threads, and the list of what is read.
+function common.begin(arguments)
+  for i, word in ipairs(arguments) do
+    local text = word == "--threads" and arguments[i + 1] or word:match "^%-%-threads=(.*)$"
+    if text then core.context { threads = threads_of(text) } end
+  end
+  reads.begin()
+end
+
 --- Parses what follows the command's name, and sets up stderr and the engine. Wrong usage ends the command with code 2.
 function common.parse(parser, arguments)
   local ok, result = parser:pparse(prepared(arguments))
@@ -67,13 +87,7 @@ function common.parse(parser, arguments)
     commands.usage("%s\n%s", (result:gsub("\nDid you mean", "; did you mean")), usage)
   end
   if result.quiet and result.verbose then commands.usage "--quiet and --verbose do not go together" end
-  if result.threads then
-    local threads = math.tointeger(tonumber(result.threads))
-    if not threads or threads < 1 or threads > 256 then
-      commands.usage("--threads %s: a number from 1 to 256 is wanted", result.threads)
-    end
-    result.threads = threads
-  end
+  result.threads = result.threads and threads_of(result.threads)
   if result.dense_limit then
     local bytes = tonumber(result.dense_limit)
     if not bytes or bytes < 1 or bytes > 1e18 then
@@ -93,8 +107,9 @@ end
 
 -- ---- Work that can be gone on with ------------------------------------------------------------------------------
 
--- An error as text, where it happened.
+-- An error as text, where it happened; wrong usage stays what it is.
 local function explain(failure)
+  if type(failure) == "table" and failure.usage then return failure end
   local text = core.explain(failure)
   return os.getenv "MCL_TRACEBACK" and debug.traceback(text, 2) or text
 end
@@ -104,14 +119,15 @@ end
 function common.keeping(snapshots, arguments, work)
   local ok, failure, stopped = system.attempt(explain, work)
   if ok then return end
-  local kept = snapshots:holds()
+  local kept = snapshots:leave()
   if stopped and not kept then error("stopped; there was nothing yet to keep", 0) end
   if stopped then
     error(("stopped; finished fits and the last epoch are kept in %s. To go on:\n  %s")
       :format(snapshots.folder, common.how_to_resume(arguments)), 0)
   end
   if kept then
-    require("mcl.progress").line("what was done is kept in %s; --resume goes on from it", snapshots.folder)
+    require("mcl.progress").line("what was done is kept in %s. To go on:\n  %s", snapshots.folder,
+      common.how_to_resume(arguments))
   end
   error(failure, 0)
 end
@@ -137,23 +153,11 @@ end
 
 -- ---- Where results go ------------------------------------------------------------------------------------------
 
---- Is `path` a place where a file can be put? An hour's work is not begun where its result cannot be.
-function common.check_place(path)
-  local folder = path:match "^(.*)/[^/]*$"
-  if folder and folder ~= "" and not system.is_folder(folder) then
-    error(("%s: the folder %s is not there"):format(path, folder), 0)
-  end
-  if system.is_folder(path) then error(path .. ": is a folder; name a file in it", 0) end
-end
-
---- The same for a model's file, which must not be `source`, what it is made from.
-function common.check_output(path, source)
-  if path == "" then commands.usage "the name of the file to write is empty" end
-  if path == source or system.same_file(path, source) then
-    commands.usage("%s is what it would be made from; name another file", path)
-  end
-  common.check_place(path)
-  core.format_of(path, "written")
+--- Claims the file of a model to be written, whose extension says the format.
+function common.claim_model(path)
+  outputs.claim(path)
+  local known, format = pcall(core.format_of, path, "written")
+  if not known then commands.usage("%s", format) end
 end
 
 --- The level of --zstd, or nil.
@@ -173,19 +177,51 @@ function common.model_kinds()
   return core.extensions "read" .. ", or an architecture in .lua"
 end
 
---- Loads a model, or builds an architecture (weights drawn by seed).
+-- Bytes of the files that the engine has read but for those in `known`.
+local function bytes_read(known)
+  local bytes = 0
+  for _, path in ipairs(core.files_read()) do
+    if not known[path] then bytes = bytes + (system.size(path) or 0) end
+  end
+  return bytes
+end
+
+--- Loads a model, or builds an architecture (weights drawn by seed). And the bytes of its files, the data beside it
+-- too; of an architecture, which is text, nil.
 function common.model(path, seed)
   if paths.extension(path) == "lua" then
     local architecture, message = require("mcl.nn").load(path)
     if not architecture then error(message, 0) end
     return architecture:build { seed = seed or 0, name = path }
   end
-  return require("mcl.model").load(path)
+  local known = {}
+  for _, name in ipairs(core.files_read()) do
+    known[name] = name ~= path
+  end
+  local model = require("mcl.model").load(path)
+  return model, bytes_read(known)
+end
+
+--- 4 bytes a parameter: what ratios are of.
+function common.dense_bytes(model)
+  return 4 * model.core:parameters()
+end
+
+--- Opens data by SPEC. What is wrong with the SPEC itself is wrong usage.
+function common.open_data(spec)
+  local data = require "mcl.data"
+  local wrong = data.wrong(spec)
+  if wrong then commands.usage("--data: %s", wrong) end
+  local opened = data.open(spec)
+  for _, path in ipairs(opened.files) do
+    reads.note(path)
+  end
+  return opened
 end
 
 --- Opens data for a model: examples take the shape of its input, labels must be among its classes.
 function common.data(spec, model)
-  local data = require("mcl.data").open(spec)
+  local data = common.open_data(spec)
   data:suit(model)
   return data
 end

@@ -76,15 +76,7 @@ local function outputs(a, b, args)
   return errors
 end
 
-return function(arguments)
-  local parser = common.parser("diff", "Error of each weight of B against A.",
-    "  mcl diff lenet5.bin lenet5.mcl\n  mcl diff lenet5.bin lenet5.mcl --data fashion-mnist --json")
-  parser:argument("a"):description(common.model_kinds())
-  parser:argument "b"
-  parser:option "--data":argname "SPEC":description "compare the outputs on test data too"
-  parser:flag "--json":description "keys: weights: [{name, shape, largest, rms, relative, note}], outputs"
-  local args = common.parse(parser, arguments)
-
+local function compare_models(args)
   local a, b = common.model(args.a), common.model(args.b)
   local record = { weights = weights(a, b), outputs = args.data and outputs(a, b, args) or nil }
   if args.json then return common.print_json(record) end
@@ -100,4 +92,14 @@ return function(arguments)
     shown.print(("\noutputs on %d test examples: largest %.3g, rms %.3g, relative %.3g%s"):format(out.count,
       out.largest, out.rms, out.relative, out.agreement and (", same class %.4f"):format(out.agreement) or ""))
   end
+end
+
+return function(new)
+  local parser = new("diff", "Error of each weight of B against A.",
+    "  mcl diff lenet5.bin lenet5.mcl\n  mcl diff lenet5.bin lenet5.mcl --data fashion-mnist --json")
+  parser:argument("a"):description(common.model_kinds())
+  parser:argument "b"
+  parser:option "--data":argname "SPEC":description "compare the outputs on test data too"
+  parser:flag "--json":description "keys: weights: [{name, shape, largest, rms, relative, note}], outputs"
+  return parser, compare_models
 end

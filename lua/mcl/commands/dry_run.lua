@@ -15,11 +15,6 @@ local function usual()
   }
 end
 
---- 4 bytes × parameters.
-function dry_run.dense_bytes(model)
-  return 4 * model.core:parameters()
-end
-
 --- A table: a row a layer, a column a candidate. Nothing in the model changes.
 function dry_run.candidates(model, recipe, values)
   local schemes = recipe.candidates and recipe.candidates(values) or usual()

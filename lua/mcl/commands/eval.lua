@@ -2,14 +2,7 @@
 local common = require "mcl.commands.common"
 local shown = require "mcl.shown"
 
-return function(arguments)
-  local parser = common.parser("eval", "Loss and accuracy of a model on the test set.",
-    "  mcl eval lenet5.mcl --data fashion-mnist\n  mcl eval lenet5.onnx --data mnist:data/mnist --json")
-  parser:argument "model":description(common.model_kinds())
-  parser:option "--data":count(1):argname "SPEC":description(require("mcl.data").specs)
-  parser:flag "--json":description "keys: loss, accuracy and error, or explained, count, seconds"
-  local args = common.parse(parser, arguments)
-
+local function evaluate(args)
   local model = common.model(args.model)
   local data = common.data(args.data, model)
   local result = model:evaluate(data:part "report")
@@ -24,4 +17,13 @@ return function(arguments)
     shown.print(("%sloss %.4f  (%s examples, %.2f s)"):format(classes, record.loss, shown.thousands(record.count),
       record.seconds))
   end
+end
+
+return function(new)
+  local parser = new("eval", "Loss and accuracy of a model on the test set.",
+    "  mcl eval lenet5.mcl --data fashion-mnist\n  mcl eval lenet5.onnx --data mnist:data/mnist --json")
+  parser:argument "model":description(common.model_kinds())
+  parser:option "--data":count(1):argname "SPEC":description(require("mcl.data").specs)
+  parser:flag "--json":description "keys: loss, accuracy and error, or explained, count, seconds"
+  return parser, evaluate
 end

@@ -1,5 +1,8 @@
 --- The command line: which command an argument names, exit codes, help. 0 done, 1 the work failed, 2 wrong usage.
 -- Only what a command needs is loaded, so that short commands stay short.
+--
+-- A command is a function (new, arguments): it makes its parser by new(name, about, examples), and returns it with the
+-- function that does the work, called with what the parser made of the arguments. It may give an exit code.
 local commands = {}
 
 -- name → the arguments it takes, what it does. The module is mcl.commands.NAME.
@@ -67,6 +70,13 @@ local function find(word)
   commands.usage("%s; mcl --help lists them", require("mcl.check").unknown("command or recipe", word, names))
 end
 
+local function wants_help(arguments)
+  for i = 2, #arguments do
+    if arguments[i] == "--help" or arguments[i] == "-h" then return true end
+  end
+  return false
+end
+
 local function run(arguments)
   local word = arguments[1]
   if word == "--help" or word == "-h" or word == "help" then
@@ -79,7 +89,15 @@ local function run(arguments)
     io.stderr:write(help(), "\n")
     return 2
   end
-  return require(find(word))(arguments) or 0
+  local command = require(find(word))
+  local common = require "mcl.commands.common"
+  common.begin(arguments)
+  local parser, work = command(common.parser, arguments)
+  if wants_help(arguments) then
+    require("mcl.shown").print(parser:get_help())
+    return 0
+  end
+  return work(common.parse(parser, arguments)) or 0
 end
 
 -- A failure as the user sees it. Called where the error happened, so a traceback can be had.

@@ -7,7 +7,7 @@ local shown = require "mcl.shown"
 
 -- The same table for a model of another format: all weights are dense.
 local function of_model(path)
-  local model = common.model(path)
+  local model, bytes = common.model(path)
   local layers, dense = {}, 0
   local ops = {}
   for _, node in ipairs(model.core:nodes()) do
@@ -23,7 +23,7 @@ local function of_model(path)
     local size = 4 * weight.count
     layers[index].bytes = { dense = size, packed = size, coded = size, file = size }
   end
-  local bytes = require("mcl.system").size(path) or dense
+  bytes = bytes or dense
   return { bytes = bytes, dense_bytes = dense, ratio = dense / bytes, layers = layers }
 end
 
@@ -45,13 +45,7 @@ local function show(info)
     shown.thousands(info.bytes), shown.thousands(info.dense_bytes), info.ratio))
 end
 
-return function(arguments)
-  local parser = common.parser("inspect", "What a file holds, layer by layer, in bytes.",
-    "  mcl inspect lenet5.mcl\n  mcl inspect lenet5.mcl --json")
-  parser:argument "file":description(common.model_kinds())
-  parser:flag "--json":description
-    "keys: bytes, dense_bytes, ratio, layers: [{name, op, shape, representation, density, bits, coder, bytes}]"
-  local args = common.parse(parser, arguments)
+local function inspect(args)
   local info = is_container(args.file) and core.inspect(args.file) or of_model(args.file)
   if args.json then
     local layers = core.json_array(info.layers)
@@ -59,4 +53,13 @@ return function(arguments)
   else
     show(info)
   end
+end
+
+return function(new)
+  local parser = new("inspect", "What a file holds, layer by layer, in bytes.",
+    "  mcl inspect lenet5.mcl\n  mcl inspect lenet5.mcl --json")
+  parser:argument "file":description(common.model_kinds())
+  parser:flag "--json":description
+    "keys: bytes, dense_bytes, ratio, layers: [{name, op, shape, representation, density, bits, coder, bytes}]"
+  return parser, inspect
 end

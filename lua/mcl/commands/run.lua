@@ -3,14 +3,16 @@
 local core = require "mcl.core"
 local commands = require "mcl.commands"
 local common = require "mcl.commands.common"
+local outputs = require "mcl.outputs"
 local paths = require "mcl.path"
 local progress = require "mcl.progress"
+local reads = require "mcl.reads"
 local recipes = require "mcl.recipe"
-local system = require "mcl.system"
 local shown = require "mcl.shown"
+local system = require "mcl.system"
 
-local function parser_of(name, about, recipe)
-  local parser = common.parser(name, about, ("  mcl %s lenet5.bin --data fashion-mnist -o lenet5.mcl"):format(name))
+local function parser_of(new, name, about, recipe)
+  local parser = new(name, about, ("  mcl %s lenet5.bin --data fashion-mnist -o lenet5.mcl"):format(name))
   parser:argument("model"):description(common.model_kinds())
   parser:option "-o --output":argname "OUT":description "where the artifact goes (MODEL with .mcl)"
   parser:option "--data":argname "SPEC":description(require("mcl.data").specs)
@@ -18,17 +20,12 @@ local function parser_of(name, about, recipe)
   parser:option "--seed":argname "N":description "of every random choice (0)"
   parser:option "--zstd":argname "LEVEL":description "wrap the artifact in zstd (19 where no level is given)"
   parser:option "--report":argname "FILE":description "a report: .html or .json"
+  parser:flag "--json":description
+    "keys: output, bytes, dense_bytes, ratio, seconds, before, after: {bytes, ratio, loss, accuracy, error, count}"
   parser:flag "--dry-run":description "sizes of candidates and of the result without training; nothing is written"
   parser:flag "--resume":description "go on with a run that was interrupted"
   if recipe and next(recipe.options) then parser:epilog("options of the recipe (--set):\n" .. recipe:help()) end
   return parser
-end
-
-local function wants_help(arguments)
-  for i = 2, #arguments do
-    if arguments[i] == "--help" or arguments[i] == "-h" then return true end
-  end
-  return false
 end
 
 -- ---- Reading ---------------------------------------------------------------------------------------------------
@@ -44,34 +41,21 @@ end
 
 local function output_of(args)
   local out = args.output or paths.stem(args.model) .. ".mcl"
-  common.check_output(out, args.model)
+  common.claim_model(out)
   if not select(2, core.format_of(out, "written")) then
     commands.usage("-o %s: a recipe's result is a .mcl or .bin; mcl convert makes other formats of it", out)
   end
+  if system.is_stream(out) then commands.usage("-o %s: is no ordinary file, and the result is read again", out) end
   return out
 end
 
-local function check_report(args)
+local function claim_report(args)
   if not args.report then return end
   local extension = paths.extension(args.report)
   if extension ~= "html" and extension ~= "json" then
     commands.usage("--report %s: the file's name ends in .html or .json", args.report)
   end
-  common.check_place(args.report)
-end
-
--- What the run is made of, for --resume.
-local function key_of(args, source, values, data)
-  local options = {}
-  for name, value in pairs(values) do
-    options[#options + 1] = name .. "=" .. recipes.text_of(value)
-  end
-  table.sort(options)
-  return {
-    version = core.version, recipe = system.hash(source), options = table.concat(options, " "),
-    seed = tostring(args.seed or 0), model = system.hash_file(args.model),
-    data = data and data:fingerprint(system.hash_file) or "none",
-  }
+  outputs.claim(args.report)
 end
 
 -- ---- Writing ---------------------------------------------------------------------------------------------------
@@ -86,7 +70,7 @@ local function summary(record)
   local rows = {
     { "", "before", "after" },
     { "bytes", shown.thousands(before.bytes), shown.thousands(after.bytes) },
-    { "ratio", ("%.2f"):format(record.dense_bytes / before.bytes), ("%.2f"):format(after.ratio) },
+    { "ratio", ("%.2f"):format(before.ratio), ("%.2f"):format(after.ratio) },
   }
   if before.accuracy then
     rows[#rows + 1] = { "accuracy", percent(before.accuracy), percent(after.accuracy) }
@@ -100,7 +84,10 @@ end
 
 local function evaluation(model, data)
   local result = data and model:evaluate(data:part "report") or {}
-  return { accuracy = result.accuracy, explained = result.explained, loss = result.loss, count = result.count }
+  return {
+    accuracy = result.accuracy, error = result.error, explained = result.explained, loss = result.loss,
+    count = result.count,
+  }
 end
 
 -- ---- The run ---------------------------------------------------------------------------------------------------
@@ -111,57 +98,78 @@ local function dry_run(recipe, values, model, data, args)
   local job = require("mcl.job").new(model, {
     data = data, seed = args.seed, dry = true, log = function(text) progress.line(text) end,
   })
-  local ok, message = xpcall(recipe.run, core.explain, model, values, job)
+  local ok, result = xpcall(recipe.follow, core.explain, recipe, model, values, job)
   if not ok then
-    error("without training, the recipe could not be followed to its end: " .. message, 0)
+    error("without training, the recipe could not be followed to its end: " .. result, 0)
   end
-  local bytes, dense = model:size { zstd = common.zstd_level(args) }, dry.dense_bytes(model)
+  model = result
+  local bytes, dense = model:size { zstd = common.zstd_level(args) }, common.dense_bytes(model)
   shown.print(("\nwithout training the recipe gives %s bytes of %s: ratio %.2f"):format(
     shown.thousands(bytes), shown.thousands(dense), dense / bytes))
   print "nothing was written"
 end
 
-return function(arguments)
-  local recipe, source, file = load_recipe(arguments[1])
-  local parser = parser_of(arguments[1], recipe.about, recipe)
-  if wants_help(arguments) then
-    shown.print(parser:get_help())
-    return 0
-  end
-  local args = common.parse(parser, arguments)
-  local values, message = recipe:resolve(common.settings(args.set, "--set"))
-  if not values then commands.usage("%s: %s", arguments[1], message) end
-  check_report(args)
-  local level, out = common.zstd_level(args), output_of(args)
+-- Follows the recipe, writes the artifact, judges it; the rest of the record.
+local function compress(run, record)
+  local args, model, job = run.args, run.model, run.job
+  math.randomseed(job.seed)
+  model = run.recipe:follow(model, run.values, job)
+  job:finish(model)
+  outputs.check()
+  model:save(run.out, { zstd = run.level })
+  record.after = evaluation(model, run.data)
+  local info = core.inspect(run.out)
+  record.after.bytes, record.after.ratio = info.bytes, info.ratio
+  record.dense_bytes, record.layers, record.steps = info.dense_bytes, info.layers, job.steps
+  record.seconds = core.now() - run.began
+  if args.report then require("mcl.report").write(args.report, record) end
+end
 
-  local began = core.now()
-  local model = common.model(args.model, args.seed)
+local function work(run)
+  local args, arguments = run.args, run.arguments
+  local model, bytes = common.model(args.model, args.seed)
   local data = args.data and common.data(args.data, model)
-  if args.dry_run then return dry_run(recipe, values, model, data, args) end
+  if args.dry_run then return dry_run(run.recipe, run.values, model, data, args) end
 
-  local function log(text) progress.line(text) end
-  local key = key_of(args, source, values, data)
   local record = {
-    command = common.command_line(arguments), recipe = file, about = recipe.about, options = values,
-    seed = args.seed or 0, model = args.model, output = out, data = args.data, version = core.version,
+    command = common.command_line(arguments), recipe = run.file, about = run.recipe.about, options = run.values,
+    seed = args.seed or 0, model = args.model, output = run.out, data = args.data, version = core.version,
     before = evaluation(model, data),
   }
-  record.before.bytes = system.size(args.model)
-  local snapshots = require("mcl.resume").open(out, key, args.resume, log)
-  local job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
-  common.keeping(snapshots, arguments, function()
-    math.randomseed(job.seed)
-    recipe.run(model, values, job)
-    job:finish()
-    model:save(out, { zstd = level })
-    record.after = evaluation(model, data)
-    local info = core.inspect(out)
-    record.after.bytes, record.after.ratio = info.bytes, info.ratio
-    record.dense_bytes, record.layers, record.steps = info.dense_bytes, info.layers, job.steps
-    record.seconds = core.now() - began
-    if args.report then require("mcl.report").write(args.report, record) end
-  end)
+  local dense = common.dense_bytes(model)
+  record.before.bytes = bytes or dense
+  record.before.ratio = dense / record.before.bytes
+  local function log(text) progress.line(text) end
+  local settings = {
+    recipe = system.hash(run.source), options = run.recipe:text_of_options(run.values), seed = tostring(args.seed or 0),
+    data = args.data or "none",
+  }
+  local snapshots = require("mcl.resume").open(run.out, settings, args.resume, log)
+  run.model, run.data = model, data
+  run.job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
+  common.keeping(snapshots, arguments, function() compress(run, record) end)
   snapshots:remove()
-  progress.line("%s written, %s", out, progress.duration(record.seconds))
-  summary(record)
+  progress.line("%s written, %s", run.out, progress.duration(record.seconds))
+  if args.json then
+    common.print_json {
+      output = run.out, bytes = record.after.bytes, dense_bytes = record.dense_bytes, ratio = record.after.ratio,
+      seconds = record.seconds, before = record.before, after = record.after,
+    }
+  else
+    summary(record)
+  end
+end
+
+return function(new, arguments)
+  local recipe, source, file = load_recipe(arguments[1])
+  return parser_of(new, arguments[1], recipe.about, recipe), function(args)
+    local values, message = recipe:resolve(common.settings(args.set, "--set"))
+    if not values then commands.usage("%s: %s", arguments[1], message) end
+    reads.note(args.model)
+    claim_report(args)
+    return work {
+      recipe = recipe, source = source, file = file, args = args, arguments = arguments, values = values,
+      level = common.zstd_level(args), out = output_of(args), began = core.now(),
+    }
+  end
 end

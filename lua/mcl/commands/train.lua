@@ -1,12 +1,10 @@
 --- mcl train ARCH.lua --data SPEC -o MODEL.bin: trains an architecture. Its own presets, then --set.
-local core = require "mcl.core"
 local commands = require "mcl.commands"
 local common = require "mcl.commands.common"
 local nn = require "mcl.nn"
 local paths = require "mcl.path"
 local progress = require "mcl.progress"
 local recipe = require "mcl.recipe"
-local system = require "mcl.system"
 local shown = require "mcl.shown"
 
 -- The options of training as a recipe's, with the architecture's presets as defaults.
@@ -26,8 +24,8 @@ local function options_of(architecture)
   return recipe.new { about = "training", options = options, run = function() end }
 end
 
-local function parser_of(options)
-  local parser = common.parser("train", "Trains an architecture.",
+local function parser_of(new, options)
+  local parser = new("train", "Trains an architecture.",
     "  mcl train examples/models/lenet5.lua --data fashion-mnist -o lenet5.bin\n"
     .. "  mcl train examples/models/lenet300.lua --data mnist:data/mnist -o lenet300.bin --set epochs=30 --seed 1")
   parser:argument "architecture":description "a .lua file that returns mcl.nn.sequential{ … }"
@@ -35,6 +33,7 @@ local function parser_of(options)
   parser:option "-o --output":argname "MODEL":description "where the model goes (ARCH with .bin)"
   parser:option "--set":count "*":argname "KEY=VALUE":description "an option of training"
   parser:option "--seed":argname "N":description "of the first weights, the order and the augmentation (0)"
+  parser:flag "--json":description "keys: output, loss, accuracy and error, or explained, count, seconds"
   parser:flag "--resume":description "go on with a run that was interrupted"
   parser:epilog("options of training (--set):\n" .. options:help())
   return parser
@@ -53,56 +52,64 @@ local function fit_options(values)
   }
 end
 
-local function key_of(args, values, data)
-  local options = {}
-  for name, value in pairs(values) do
-    options[#options + 1] = name .. "=" .. recipe.text_of(value)
-  end
-  table.sort(options)
-  return {
-    version = core.version, architecture = system.hash_file(args.architecture), options = table.concat(options, " "),
-    seed = tostring(args.seed or 0), data = data:fingerprint(system.hash_file),
-  }
+-- Trains, writes the model; how it does on the test set.
+local function train(model, job, fit, out)
+  model:fit(fit)
+  job:finish()
+  require("mcl.outputs").check()
+  model:save(out)
+  return model:evaluate(job.source:part "report")
 end
 
-return function(arguments)
-  local path = arguments[2]
-  local architecture, message
-  if path and paths.extension(path) == "lua" then architecture, message = nn.load(path) end
-  local options = options_of(architecture)
-  local args = common.parse(parser_of(options), arguments)
-  if paths.extension(args.architecture) ~= "lua" then
-    commands.usage("%s: train wants an architecture, a .lua file", args.architecture)
+local function show(result, out, json)
+  if json then
+    return common.print_json {
+      output = out, loss = result.loss, accuracy = result.accuracy, error = result.error, count = result.count,
+      seconds = result.seconds, explained = result.explained,
+    }
   end
-  if not architecture then architecture, message = nn.load(args.architecture) end
-  if not architecture then error(message, 0) end
+  local classes = result.accuracy and ("accuracy %.4f, error %.4f, "):format(result.accuracy, result.error) or ""
+  if result.explained then classes = ("explained %.4f, "):format(result.explained) end
+  shown.print(("%s: %sloss %.4f on %s test examples"):format(out, classes, result.loss, shown.thousands(result.count)))
+end
+
+local function work(architecture, options, args, arguments)
   if not args.data then commands.usage("train needs data: --data SPEC (%s)", require("mcl.data").specs) end
   local values, wrong = options:resolve(common.settings(args.set, "--set"))
   if not values then commands.usage("train: %s", wrong) end
   local out = args.output or paths.stem(args.architecture:match "[^/]*$") .. ".bin"
-  common.check_output(out, args.architecture)
+  common.claim_model(out)
 
-  local data = require("mcl.data").open(args.data)
+  local data = common.open_data(args.data)
   local model = architecture:build { seed = args.seed or 0, input = not architecture.input and data:shape() or nil }
   data:suit(model)
-  local report_data = data:part "report" -- now, not after an hour, is the time to find that there is none
+  data:part "report" -- now, not after an hour, is the time to find that there is none
   local function log(text) progress.line(text) end
   log(("%s: %s parameters, %s multiply-adds; %s"):format(args.architecture, shown.thousands(model.core:parameters()),
     shown.thousands(model.core:multiply_adds()), tostring(data)))
 
-  local snapshots = require("mcl.resume").open(out, key_of(args, values, data), args.resume, log)
+  local settings = { options = options:text_of_options(values), seed = tostring(args.seed or 0), data = args.data }
+  local snapshots = require("mcl.resume").open(out, settings, args.resume, log)
   local job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
   local fit = fit_options(values)
   fit[1] = job.data.fit
   local result
-  common.keeping(snapshots, arguments, function()
-    model:fit(fit)
-    job:finish()
-    model:save(out)
-    result = model:evaluate(report_data)
-  end)
+  common.keeping(snapshots, arguments, function() result = train(model, job, fit, out) end)
   snapshots:remove()
-  local classes = result.accuracy and ("accuracy %.4f, error %.4f, "):format(result.accuracy, result.error) or ""
-  if result.explained then classes = ("explained %.4f, "):format(result.explained) end
-  shown.print(("%s: %sloss %.4f on %s test examples"):format(out, classes, result.loss, shown.thousands(result.count)))
+  show(result, out, args.json)
+end
+
+return function(new, arguments)
+  local path = arguments[2]
+  local architecture, message
+  if path and paths.extension(path) == "lua" then architecture, message = nn.load(path) end
+  local options = options_of(architecture)
+  return parser_of(new, options), function(args)
+    if paths.extension(args.architecture) ~= "lua" then
+      commands.usage("%s: train wants an architecture, a .lua file", args.architecture)
+    end
+    if not architecture then architecture, message = nn.load(args.architecture) end
+    if not architecture then error(message, 0) end
+    return work(architecture, options, args, arguments)
+  end
 end

@@ -1,17 +1,19 @@
 --- mcl verify FILE: every checksum, every stream decoded.
 local core = require "mcl.core"
-local common = require "mcl.commands.common"
 local shown = require "mcl.shown"
 
-return function(arguments)
-  local parser = common.parser("verify", "Checks a .mcl or .bin file: every checksum, every stream decoded.",
-    "  mcl verify lenet5.mcl")
-  parser:argument "file"
-  local args = common.parse(parser, arguments)
+local function verify(args)
   local name, is_container = core.format_of(args.file, "read")
   if not is_container then
     error(("%s: %s has no checksums to verify; a .mcl or .bin has"):format(args.file, name), 0)
   end
   core.verify(args.file)
   shown.print(args.file .. ": whole")
+end
+
+return function(new)
+  local parser = new("verify", "Checks a .mcl or .bin file: every checksum, every stream decoded.",
+    "  mcl verify lenet5.mcl")
+  parser:argument "file"
+  return parser, verify
 end
