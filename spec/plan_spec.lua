@@ -144,6 +144,21 @@ describe("a plan", function()
     end, "the fewest that these candidates reach are " .. dense)
   end)
 
+  it("takes no failure of the solver for a budget that is too small", function()
+    local solve, calls = core.plan_solve, 0
+    finally(function() core.plan_solve = solve end)
+    core.plan_solve = function(...)
+      calls = calls + 1
+      if calls == 2 then error("out of memory", 0) end
+      return solve(...)
+    end
+    local made = pcall(mcl.plan, { net(), candidates = widths(), budget = { ratio = 8 } })
+    assert.is_true(calls < 2 or not made)
+    core.plan_solve = function() error("out of memory", 0) end
+    assert.error_matches(function() mcl.plan { net(), candidates = widths(), budget = { ratio = 8 } } end,
+      "out of memory")
+  end)
+
   it("finds the smallest file within a loss of accuracy", function()
     local model, data = support.mlp(), support.dataset(600)
     model:fit { data, epochs = 10, rate = 0.05, batch = 20 }

@@ -20,12 +20,20 @@
 typedef struct mcl_lua {
   mcl_context *ctx; /* NULL until first needed */
   bool owns_context;
-  pthread_t owner;              /* of the context that is owned: workers do not call Lua */
-  bool sandboxed, files;        /* files: mcl's functions may touch them */
-  lua_State *main;              /* for references */
-  lua_State *L;                 /* the coroutine whose call into C is under way: callbacks run there */
-  int error;                    /* reference to the Lua error that a callback raised, or LUA_NOREF */
-  bool stopped_by_error;        /* the work was ended to carry that error out */
+  pthread_t owner;       /* of the context that is owned: workers do not call Lua */
+  bool sandboxed, files; /* files: mcl's functions may touch them */
+  lua_State *main;       /* for references */
+  lua_State *L;          /* the coroutine whose call into C is under way: callbacks run there */
+  int coroutine;         /* reference to it, so that it is not collected */
+  bool has_error;        /* a callback has raised an error, which waits to be raised anew */
+  int error;             /* reference to that error */
+  bool stopped_by_error; /* the work was ended to carry that error out */
+  bool is_reporting;     /* log, progress or cancelled is running: any model may be in use by C */
+  struct {
+    mcl_status status;
+    char text[240]; /* how the message began */
+  } failures[8];    /* of C, the latest ones, in a ring */
+  unsigned failure_count;
   int log, progress, cancelled; /* references to Lua functions, or LUA_NOREF */
   mcl_options wishes;           /* for a context that is yet to be made */
   size_t heavy_bytes;           /* collect garbage when the context holds more */
@@ -44,7 +52,8 @@ typedef struct mcl_lua {
 
 mcl_lua *mcl_lua_record(lua_State *L); /* NULL: the module is not in this state */
 mcl_lua *mcl_lua_of(lua_State *L);     /* the record, its context made; an error where that fails, or after a stop */
-mcl_lua *mcl_lua_of_stopped(lua_State *L); /* the same after a stop too: for what asks about it, or ends it */
+mcl_lua *mcl_lua_of_stopped(lua_State *L);       /* the same after a stop too: for what asks about it, or ends it */
+void mcl_lua_run_on(mcl_lua *lua, lua_State *L); /* sets lua->L */
 mcl_context *mcl_lua_ctx(lua_State *L);
 /* Creates the record; ctx NULL: one of its own, later. */
 mcl_lua *mcl_lua_record_new(lua_State *L, mcl_context *ctx);
@@ -62,8 +71,13 @@ void mcl_lua_worked(lua_State *L, int64_t *work, int64_t steps);
 int mcl_lua_bad(lua_State *L, int arg, const char *wanted); /* "argument 2: a tensor is wanted, got nil" */
 /* A message handler: text stays, any other value becomes a line that says where it was raised, and what (raised.c). */
 int mcl_lua_explain(lua_State *L);
-/* Calls the function under n arguments for C code: an error of it is kept, and comes out of mcl_lua_check. */
+/* Calls the function under n arguments for C code: an error of it is kept, and comes out of mcl_lua_check. Raises nothing,
+ * whatever memory there is; and so must all that stands between C code and it. */
 mcl_status mcl_lua_call(mcl_lua *lua, lua_State *L, int arguments, int results);
+/* The status of a Lua error, from what lua_pcall returned and the error's text (NULL: it is none). Messages of C failures
+ * are recognised in it, whatever Lua code has put around them; other errors are the caller's, MCL_ERROR_ARGUMENT. */
+mcl_status mcl_lua_status_of(const mcl_lua *lua, int lua_status, const char *text);
+void mcl_lua_remember(mcl_lua *lua, mcl_status status, const char *message); /* a failure that is raised as an error */
 
 /* ---- Arguments. Tables are read as they are: no metamethod is asked, so no Lua code runs meanwhile. A table can change
  * all the same (weak entries go, finalisers run), so a length is read once, and every element is checked. ---- */

@@ -29,6 +29,8 @@ mcl_status mcl_lua_operand(lua_State *L, int arg, mcl_expression **out) {
   }
   mcl_tensor *t = mcl_lua_test(L, arg, &mcl_lua_tensor_class);
   if (t) return mcl_expression_tensor(t, out);
+  if (lua_isuserdata(L, arg)) /* closed since it was checked, by a finaliser */
+    return mcl_fail(mcl_lua_record(L)->ctx, MCL_ERROR_ARGUMENT, "an operand was closed while it was in use");
   double value = lua_isboolean(L, arg) ? lua_toboolean(L, arg) : lua_tonumber(L, arg);
   return mcl_expression_scalar(mcl_lua_record(L)->ctx, value, out);
 }

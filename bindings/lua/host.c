@@ -73,8 +73,8 @@ static int run_protected(lua_State *L) {
 
 /* The Lua error on the top becomes the context's message. */
 static mcl_status take_error(mcl_context *ctx, lua_State *L, int lua_status) {
-  const char *text = lua_tostring(L, -1);
-  mcl_status kind = lua_status == LUA_ERRMEM ? MCL_ERROR_MEMORY : MCL_ERROR_ARGUMENT;
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  mcl_status kind = mcl_lua_status_of(mcl_lua_record(L), lua_status, text);
   if (mcl_check_cancel(ctx)) kind = MCL_ERROR_CANCELLED;
   mcl_status status = mcl_fail(ctx, kind, "%s", text ? text : "the recipe raised an error that is no text");
   lua_pop(L, 1);

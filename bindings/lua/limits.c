@@ -112,10 +112,10 @@ void mcl_lua_poll(lua_State *L, int64_t instructions) {
   lua->instructions_used += instructions;
   if (lua->limited && (lua->instructions_left -= instructions) <= 0) lua->spent = true;
   lua_State *outer = lua->L;
-  lua->L = L;
+  mcl_lua_run_on(lua, L);
   if (mcl_lua_is_stopped(lua)) mcl_lua_stop(L);
   lua->stopping = false;
-  lua->L = outer;
+  mcl_lua_run_on(lua, outer);
 }
 
 void mcl_lua_worked(lua_State *L, int64_t *work, int64_t steps) {
@@ -132,7 +132,7 @@ static void count_hook(lua_State *L, lua_Debug *event) {
   mcl_lua *lua = mcl_lua_record(L);
   if (!lua || !lua->ctx) return;
   lua_State *outer = lua->L;
-  lua->L = L;
+  mcl_lua_run_on(lua, L);
   int before = lua_gethookcount(L), longest = longest_period(lua);
   int period = before < longest / 2 ? 2 * before : longest; /* what was short grows again */
   if (!mcl_lua_is_stopped(lua)) period = pay(lua, period);
@@ -142,7 +142,7 @@ static void count_hook(lua_State *L, lua_Debug *event) {
   }
   lua->graced = lua->stopping = false;
   if (period != before) set_period(L, period);
-  lua->L = outer;
+  mcl_lua_run_on(lua, outer);
 }
 
 void mcl_lua_watch(lua_State *L) {

@@ -12,7 +12,11 @@ static void release(mcl_context *ctx, void *object) {
   mcl_model_free(object);
 }
 
-mcl_model *mcl_lua_model(lua_State *L, int arg) { return mcl_lua_take(L, arg, &mcl_lua_model_class); }
+mcl_model *mcl_lua_model(lua_State *L, int arg) {
+  mcl_model *m = mcl_lua_take(L, arg, &mcl_lua_model_class);
+  if (mcl_lua_record(L)->is_reporting) mcl_lua_fail(L, "log, progress and cancelled cannot work with models");
+  return m;
+}
 
 static mcl_model **push_model(lua_State *L) { return mcl_lua_push_new(L, &mcl_lua_model_class); }
 

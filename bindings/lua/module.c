@@ -54,10 +54,11 @@ mcl_status mcl_lua_register(lua_State *L, mcl_context *ctx) {
   if (mcl_lua_record(L)) return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "mcl is in this Lua state already");
   lua_pushcfunction(L, register_protected);
   lua_pushlightuserdata(L, ctx);
-  if (!lua_pcall(L, 1, 0, 0)) return MCL_OK;
-  const char *text = lua_tostring(L, -1);
-  mcl_status status = mcl_fail(ctx, MCL_ERROR_ARGUMENT, "mcl could not be put into the Lua state: %s",
-                               text ? text : "an error without text");
+  int lua_status = lua_pcall(L, 1, 0, 0);
+  if (!lua_status) return MCL_OK;
+  const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
+  mcl_status status = mcl_fail(ctx, lua_status == LUA_ERRMEM ? MCL_ERROR_MEMORY : MCL_ERROR_ARGUMENT,
+                               "mcl could not be put into the Lua state: %s", text ? text : "an error without text");
   lua_pop(L, 1);
   return status;
 }

@@ -77,7 +77,7 @@ static mcl_status criterion_score(void *user, mcl_tensor *weight, const mcl_stat
 
 static void criterion_release(void *user) {
   criterion *by = user;
-  luaL_unref(by->lua->main, LUA_REGISTRYINDEX, by->function);
+  if (lua_checkstack(by->lua->main, 3)) luaL_unref(by->lua->main, LUA_REGISTRYINDEX, by->function);
   mcl_free(by->lua->ctx, by);
 }
 
@@ -104,9 +104,12 @@ static int prune(lua_State *L) {
   mcl_scheme **out = push_scheme(L, needs);
   if (type == LUA_TFUNCTION) {
     criterion *by;
-    mcl_lua_check(L, mcl_alloc(lua->ctx, sizeof *by, &by));
     lua_pushvalue(L, -2);
-    *by = (criterion){lua, luaL_ref(L, LUA_REGISTRYINDEX)};
+    int function = luaL_ref(L, LUA_REGISTRYINDEX); /* first: this may raise */
+    mcl_status status = mcl_alloc(lua->ctx, sizeof *by, &by);
+    if (status) luaL_unref(L, LUA_REGISTRYINDEX, function);
+    mcl_lua_check(L, status);
+    *by = (criterion){lua, function};
     options.by = criterion_score;
     options.user = by;
     options.release_user = criterion_release;

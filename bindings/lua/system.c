@@ -19,8 +19,9 @@ static void keep_function(lua_State *L, const char *key, int *reference) {
     return;
   }
   if (type != LUA_TFUNCTION) mcl_lua_fail(L, "%s: a function is wanted, got %s", key, lua_typename(L, type));
+  int fresh = luaL_ref(L, LUA_REGISTRYINDEX);
   luaL_unref(L, LUA_REGISTRYINDEX, *reference);
-  *reference = luaL_ref(L, LUA_REGISTRYINDEX);
+  *reference = fresh;
 }
 
 /* core.context{threads=, seed=, memory=, dense_limit=, log=, progress=, cancelled=} */
@@ -85,7 +86,7 @@ static int resume(lua_State *L) {
 static int is_cancelled(lua_State *L) {
   mcl_lua *lua = mcl_lua_of_stopped(L);
   bool yes = mcl_check_cancel(lua->ctx) != MCL_OK;
-  if (lua->error != LUA_NOREF) mcl_lua_check(L, MCL_OK);
+  if (lua->has_error) mcl_lua_check(L, MCL_OK);
   lua_pushboolean(L, yes);
   return 1;
 }
@@ -125,6 +126,16 @@ static int watch(lua_State *L) {
 static int where(lua_State *L) {
   mcl_lua_where(L);
   return 1;
+}
+
+/* core.fail(status, text): an error that keeps its status for C callers, "budget" for one */
+static int fail(lua_State *L) {
+  const char *name = mcl_lua_string(L, 1, "status"), *text = mcl_lua_string(L, 2, "text");
+  int status = MCL_ERROR_CANCELLED;
+  while (status > MCL_OK && strcmp(name, mcl_status_name((mcl_status)status))) status--;
+  if (status == MCL_OK) mcl_lua_fail(L, "status \"%s\" is unknown", name);
+  mcl_lua_remember(mcl_lua_of(L), (mcl_status)status, text);
+  return mcl_lua_fail(L, "%s", text);
 }
 
 static int type_name(lua_State *L) {
@@ -219,6 +230,7 @@ void mcl_lua_open_system(lua_State *L) {
                                        {"watch", watch},
                                        {"where", where},
                                        {"explain", mcl_lua_explain},
+                                       {"fail", fail},
                                        {"type", type_name},
                                        {"embedded", embedded},
                                        {"embedded_names", embedded_names},

@@ -43,9 +43,11 @@ typedef struct mcl_recipe_run {
 } mcl_recipe_run;
 
 /* Runs a recipe. L: a state that mcl was registered into with ctx; NULL: a sandboxed one for this call. A Lua error
- * becomes a status, its text the context's message ("recipe:12: …"). A cancel (mcl_context_cancel from any thread,
- * options.cancelled) stops it within 100 ms, Lua loops included, with MCL_ERROR_CANCELLED; the flag stays until
- * mcl_context_resume. The file at output_path is written whole or not at all. */
+ * becomes a status, its text the context's message ("recipe:12: …"): what failed in C keeps its status, through errors
+ * that the recipe catches and raises anew too; Lua's memory that runs out is MCL_ERROR_MEMORY; all else is
+ * MCL_ERROR_ARGUMENT. A cancel (mcl_context_cancel from any thread, options.cancelled) stops it within 100 ms, Lua loops
+ * included, with MCL_ERROR_CANCELLED; the flag stays until mcl_context_resume. The file at
+ * output_path is written whole or not at all. */
 mcl_status mcl_run_recipe(mcl_context *ctx, struct lua_State *L, mcl_recipe_run *run);
 
 /* ---- Lua states ------------------------------------------------------------------------------------------ */

@@ -63,13 +63,11 @@ local function within_bytes(model, items, choices, limit, smallest)
   if smallest.size > limit then return nil end
   local best = { chosen = smallest.chosen, size = smallest.size, gap = 0 }
   best.distortion = sum(items, best.chosen, "distortion")
-  local overhead = smallest.size - sum(items, smallest.chosen, "bytes")
+  local least_cost = sum(items, smallest.chosen, "bytes")
+  local overhead = smallest.size - least_cost
   for _ = 1, MOST_ROUNDS do
-    local ok, chosen, gap = pcall(core.plan_solve, choices, limit - overhead)
-    if not ok then
-      core.check_cancel()
-      break -- nothing fits beside this overhead: the smallest stays
-    end
+    if least_cost > limit - overhead then break end -- nothing fits beside this overhead: the smallest stays
+    local chosen, gap = core.plan_solve(choices, limit - overhead)
     local size = size_of(model, items, chosen)
     local distortion = sum(items, chosen, "distortion")
     local seen = size - sum(items, chosen, "bytes")
@@ -86,6 +84,11 @@ local function within_bytes(model, items, choices, limit, smallest)
   return best
 end
 
+-- No plan fits: an error that C callers can tell from others.
+local function fail(format, ...)
+  core.fail("budget", format:format(...))
+end
+
 local function smallest_of(model, items)
   local chosen = least(items, "bytes", "distortion")
   return { chosen = chosen, size = size_of(model, items, chosen) }
@@ -96,7 +99,7 @@ local function by_bytes(model, items, budget)
   local found = within_bytes(model, items, table_of(items, "bytes"), budget.bytes, smallest)
   if found then return found end
   local dense = 4 * model:parameters()
-  check.fail(
+  fail(
     "plan: no choice fits the budget, %d bytes; the smallest file that these candidates reach has %d bytes, ratio %.4g",
     budget.bytes, smallest.size, dense / smallest.size)
 end
@@ -109,7 +112,7 @@ local function by_multiply_adds(model, items, budget)
   local fewest = least(items, "multiply_adds", "distortion")
   local reachable = fixed + sum(items, fewest, "multiply_adds")
   if reachable > budget.value then
-    check.fail("plan: no choice fits the budget, %.0f multiply-adds; the fewest that these candidates reach are %.0f",
+    fail("plan: no choice fits the budget, %.0f multiply-adds; the fewest that these candidates reach are %.0f",
       budget.value, math.ceil(reachable))
   end
   local chosen, gap = core.plan_solve(table_of(items, "multiply_adds"), budget.value - fixed)
@@ -129,7 +132,7 @@ local function by_accuracy(model, items, budget)
   end
   finest.accuracy = accuracy_of(finest)
   if finest.accuracy < wanted then
-    check.fail("plan: no choice keeps the accuracy at %.4f; the best that these candidates reach is %.4f (%d bytes)",
+    fail("plan: no choice keeps the accuracy at %.4f; the best that these candidates reach is %.4f (%d bytes)",
       wanted, finest.accuracy, finest.size)
   end
   local best, low, high = finest, smallest.size, finest.size

@@ -1,7 +1,7 @@
 -- Tables whose entries are collected while they are written as JSON.
 -- ends: well
 local core = require "mcl.core"
-for round = 1, 100 do
+for round = 1, 40 do
   for _, mode in ipairs { "v", "k", "kv" } do
     local t = setmetatable({}, { __mode = mode })
     for i = 1, 200 do

@@ -2,6 +2,7 @@
 #ifndef MCL_TESTS_SMALL_MODEL_H
 #define MCL_TESTS_SMALL_MODEL_H
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/random.h"
@@ -41,5 +42,35 @@ static inline void new_data(mcl_context *ctx, mcl_tensor **x, mcl_tensor **y) {
   must(mcl_tensor_new(ctx, MCL_I64, mcl_shape_1(200), y));
   for (int64_t i = 0; i < 200; i++) ((int64_t *)mcl_tensor_data(*y))[i] = i % 4;
 }
+
+/* An allocator that counts, and refuses one request, or all from one on. */
+typedef struct counter {
+  _Atomic size_t bytes;
+  atomic_long calls, fail_at; /* the allocation that is refused; 0: none */
+  bool for_good;              /* and all that come after it */
+} counter;
+
+static inline bool is_refused(counter *held) {
+  long call = atomic_fetch_add(&held->calls, 1) + 1;
+  return held->fail_at && (held->for_good ? call >= held->fail_at : call == held->fail_at);
+}
+
+static inline void *counted_allocate(void *user, size_t size, size_t alignment) {
+  counter *held = user;
+  if (is_refused(held)) return NULL;
+  held->bytes += size;
+  return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+}
+
+static inline void counted_release(void *user, void *memory, size_t size) {
+  ((counter *)user)->bytes -= size;
+  free(memory);
+}
+
+/* A recipe around the body of its run function; the body begins on line 3. */
+#define RECIPE(body)                                                                                                   \
+  "local mcl = require 'mcl'\n"                                                                                        \
+  "return mcl.recipe { about = 'test', options = { density = { 0.5, 'kept' } }, run = function(model, opt, "           \
+  "job)\n" body "\nend }"
 
 #endif

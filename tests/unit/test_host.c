@@ -23,12 +23,6 @@ static mcl_context *new_context(const mcl_options *options) {
   return ctx;
 }
 
-/* A recipe around the body of its run function; the body begins on line 3. */
-#define RECIPE(body)                                                                                                   \
-  "local mcl = require 'mcl'\n"                                                                                        \
-  "return mcl.recipe { about = 'test', options = { density = { 0.5, 'kept' } }, run = function(model, opt, "           \
-  "job)\n" body "\nend }"
-
 static mcl_status run(mcl_context *ctx, lua_State *L, const char *source, mcl_recipe_run *result) {
   mcl_model *model = new_model(ctx);
   *result = (mcl_recipe_run){.source = source, .model = model};
@@ -87,23 +81,6 @@ static void a_run_leaves_the_hosts_stack_and_hook_as_they_were(void **state) {
 }
 
 /* ---- Recipes ---- */
-
-typedef struct counter {
-  _Atomic size_t bytes;
-  atomic_long calls, fail_at; /* the allocation that is refused; 0: none */
-} counter;
-
-static void *counted_allocate(void *user, size_t size, size_t alignment) {
-  counter *held = user;
-  if (atomic_fetch_add(&held->calls, 1) + 1 == held->fail_at) return NULL;
-  held->bytes += size;
-  return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-}
-
-static void counted_release(void *user, void *memory, size_t size) {
-  ((counter *)user)->bytes -= size;
-  free(memory);
-}
 
 static void a_recipe_compresses_the_model_that_is_lent(void **state) {
   (void)state;
@@ -190,58 +167,55 @@ static void a_run_without_what_it_needs_says_so(void **state) {
   mcl_context_free(ctx);
 }
 
-/* ---- Memory that runs out ---- */
+/* ---- Statuses ---- */
 
-static const char much_of_it[] =
-    RECIPE("local by = mcl.criterion { 'input_norm', function(w, s) return w:abs() * s.input_norm end }\n"
-           "local plan = mcl.plan { model, candidates = { mcl.share { bits = 2 }, mcl.share { bits = 4 } },\n"
-           "  budget = { ratio = 0.5 } }\n"
-           "model:compress(mcl.prune { density = 0.5, by = by } .. mcl.share { bits = 2 })\n"
-           "model:fit { job.data.train, epochs = 1, penalty = function(w) return w:abs() end }");
-
-static mcl_status run_much(counter *held, const mcl_lua_limits *limits) {
-  mcl_options options = {.user = held, .allocate = counted_allocate, .release = counted_release, .threads = 1};
-  long fail_at = held->fail_at;
-  held->fail_at = 0;
-  mcl_context *ctx = new_context(&options);
-  mcl_recipe_run result = {.source = much_of_it, .model = new_model(ctx)};
-  lua_State *L = NULL;
-  new_data(ctx, &result.x, &result.y);
-  if (fail_at) held->fail_at = held->calls + fail_at; /* counted from here: what comes before is the test's own */
-  mcl_status status = mcl_lua_new_sandbox(ctx, limits, &L);
-  if (!status) status = mcl_run_recipe(ctx, L, &result);
-  if (status) assert_true(strlen(mcl_context_message(ctx)) > 0);
-  if (L) lua_close(L);
-  mcl_tensor_release(result.x);
-  mcl_tensor_release(result.y);
-  mcl_model_free(result.model);
-  mcl_context_free(ctx);
-  return status;
-}
-
-static void wherever_an_allocation_fails_the_run_ends_and_nothing_is_left(void **state) {
+static void what_failed_in_c_keeps_its_status_through_lua(void **state) {
   (void)state;
-  bool reached = true;
-  long failed = 0;
-  for (long at = 1; reached; at++) {
-    counter held = {.fail_at = at};
-    failed += run_much(&held, NULL) != MCL_OK; /* scratch that can be done without may be missing */
-    assert_int_equal(held.bytes, 0);
-    reached = held.calls >= held.fail_at;
+  static const struct {
+    const char *source;
+    mcl_status status;
+  } cases[] = {
+      {RECIPE("mcl.zeros { 1 << 40 }"), MCL_ERROR_MEMORY},
+      {RECIPE("local ok, e = pcall(mcl.zeros, { 1 << 40 }) error(e, 0)"), MCL_ERROR_MEMORY},
+      {RECIPE("local ok, e = pcall(mcl.zeros, { 1 << 40 }) error('gave up: ' .. e)"), MCL_ERROR_MEMORY},
+      {RECIPE("pcall(mcl.zeros, { 1 << 40 }) error 'another matter'"), MCL_ERROR_ARGUMENT},
+      {RECIPE("pcall(mcl.zeros, { 1 << 40 }) mcl.zeros { -5 }"), MCL_ERROR_ARGUMENT},
+      {RECIPE("model:compress(mcl.prune { density = 0.5, by = function() return mcl.zeros { 1 << 40 } end })"),
+       MCL_ERROR_MEMORY},
+      {RECIPE("model:fit { job.data.train, epoch_end = function() mcl.zeros { 1 << 40 } end }"), MCL_ERROR_MEMORY},
+      {RECIPE("coroutine.wrap(function() mcl.zeros { 1 << 40 } end)()"), MCL_ERROR_MEMORY},
+      {RECIPE("local t = {} while true do t[#t + 1] = {} end"), MCL_ERROR_MEMORY}, /* Lua's own */
+      {RECIPE("local ok, e = pcall(function() local t = {} while true do t[#t + 1] = {} end end) error(e)"),
+       MCL_ERROR_MEMORY},
+      {RECIPE("mcl.load 'missing.mcl'"), MCL_ERROR_IO},
+      {RECIPE("mcl.load 'test_host_damaged.mcl'"), MCL_ERROR_FORMAT},
+      {RECIPE("mcl.tensor({ 0 / 0 }):check_finite()"), MCL_ERROR_NUMERIC},
+      {RECIPE("mcl.plan { model, candidates = { mcl.share { bits = 2 } }, budget = { bytes = 1 } }"), MCL_ERROR_BUDGET},
+      {RECIPE("require('mcl.core').plan_solve({ { { 2, 1 } } }, 1)"), MCL_ERROR_BUDGET},
+      {RECIPE("model:compress(mcl.prune { density = 2 })"), MCL_ERROR_ARGUMENT},
+      {RECIPE("error { 'a table' }"), MCL_ERROR_ARGUMENT},
+  };
+  FILE *file = fopen("test_host_damaged.mcl", "wb");
+  assert_non_null(file);
+  assert_true(fputs("no model, though it is called one", file) >= 0 && !fclose(file));
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    mcl_options options = {.memory_limit = 64 << 20};
+    mcl_lua_limits limits = {.memory_bytes = 8 << 20, .files = true};
+    mcl_context *ctx = new_context(&options);
+    lua_State *L;
+    mcl_recipe_run result = {.source = cases[i].source, .model = new_model(ctx)};
+    new_data(ctx, &result.x, &result.y);
+    assert_int_equal(mcl_lua_new_sandbox(ctx, &limits, &L), MCL_OK);
+    mcl_status status = mcl_run_recipe(ctx, L, &result);
+    if (status != cases[i].status)
+      fail_msg("%s: %s: %s", cases[i].source, mcl_status_name(status), mcl_context_message(ctx));
+    lua_close(L);
+    mcl_tensor_release(result.x);
+    mcl_tensor_release(result.y);
+    mcl_model_free(result.model);
+    mcl_context_free(ctx);
   }
-  assert_true(failed > 200);
-}
-
-static void whatever_luas_memory_the_run_ends_and_nothing_is_left(void **state) {
-  (void)state;
-  mcl_status status = MCL_ERROR_MEMORY;
-  for (size_t bytes = 20000; status && bytes < (64u << 20); bytes += 1013 + bytes / 64) {
-    mcl_lua_limits limits = {.memory_bytes = bytes};
-    counter held = {0};
-    status = run_much(&held, &limits);
-    assert_int_equal(held.bytes, 0);
-  }
-  assert_int_equal(status, MCL_OK);
+  remove("test_host_damaged.mcl");
 }
 
 /* ---- Progress and cancel ---- */
@@ -465,8 +439,7 @@ int main(void) {
       cmocka_unit_test(a_recipe_fits_by_the_hosts_data),
       cmocka_unit_test(an_error_becomes_a_message_with_the_recipes_line),
       cmocka_unit_test(a_run_without_what_it_needs_says_so),
-      cmocka_unit_test(wherever_an_allocation_fails_the_run_ends_and_nothing_is_left),
-      cmocka_unit_test(whatever_luas_memory_the_run_ends_and_nothing_is_left),
+      cmocka_unit_test(what_failed_in_c_keeps_its_status_through_lua),
       cmocka_unit_test(training_is_stopped_by_the_hosts_callback),
       cmocka_unit_test(a_loop_in_pure_lua_is_stopped_from_another_thread),
       cmocka_unit_test(memory_of_a_sandbox_is_bounded),
