@@ -79,7 +79,7 @@ describe("mistakes in an architecture", function()
   end
 
   it("are named with the layer and the remedy", function()
-    fails("conv1: kernel of 7 is larger than its padded input of 5", function()
+    fails("kernel 7x7 is larger than its padded input 5x5", function()
       build({ nn.conv { out = 1, kernel = 7 } }, { 1, 5, 5 })
     end)
     fails("put nn.flatten() before it", function() build({ nn.linear { out = 1 } }, { 1, 5, 5 }) end)

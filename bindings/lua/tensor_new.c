@@ -112,12 +112,21 @@ static mcl_tensor **push_filled(lua_State *L, double value) {
   return out;
 }
 
+/* Sizes given one by one, as other libraries take them. */
+static void refuse_loose_sizes(lua_State *L, const char *name) {
+  if (lua_type(L, 1) == LUA_TNUMBER && lua_type(L, 2) == LUA_TNUMBER)
+    mcl_lua_fail(L, "%s: a shape is one table: mcl.%s { %lld, %lld }", name, name, (long long)lua_tointeger(L, 1),
+                 (long long)lua_tointeger(L, 2));
+}
+
 static int zeros(lua_State *L) {
+  refuse_loose_sizes(L, "zeros");
   push_filled(L, 0);
   return 1;
 }
 
 static int ones(lua_State *L) {
+  refuse_loose_sizes(L, "ones");
   push_filled(L, 1);
   return 1;
 }
@@ -162,6 +171,7 @@ static void fill_random(const filling *f, int64_t first, int64_t end) {
 }
 
 static int random_tensor(lua_State *L) {
+  refuse_loose_sizes(L, "random");
   lua_settop(L, 2);
   mcl_lua *lua = mcl_lua_of(L);
   mcl_shape shape = mcl_lua_shape(L, 1);

@@ -65,8 +65,10 @@ function check.nearest(name, names)
   return best
 end
 
---- The text for an unknown name: unknown option "denstiy"; did you mean "density"?
-function check.unknown(what, name, names)
+--- The text for an unknown name: unknown option "denstiy"; did you mean "density"? hints: what to say to names that
+-- others use.
+function check.unknown(what, name, names, hints)
+  if hints and hints[name] then return ('unknown %s "%s"; %s'):format(what, name, hints[name]) end
   local nearest = check.nearest(name, names)
   if nearest then return ('unknown %s "%s"; did you mean "%s"?'):format(what, name, nearest) end
   if #names == 0 then return ('unknown %s "%s"; there are none'):format(what, name) end
@@ -74,10 +76,11 @@ function check.unknown(what, name, names)
 end
 
 --- `options` is a table, and all its keys are among `names`. level: 1 is the caller's line, 2 its caller's, 0 none;
--- nil: the recipe's line.
-function check.keys(options, names, what, level)
+-- nil: the recipe's line. hints: as for check.unknown.
+function check.keys(options, names, what, level, hints)
   if type(options) ~= "table" then
-    raise(("%s: a table of options is wanted, got %s"):format(what, core.type(options)), level)
+    local example = type(names[1]) == "string" and ("; write { %s = … }"):format(names[1]) or ""
+    raise(("%s: a table of options is wanted, got %s%s"):format(what, core.type(options), example), level)
   end
   for key in pairs(options) do
     local known = false
@@ -90,7 +93,12 @@ function check.keys(options, names, what, level)
         if type(name) == "string" then sorted[#sorted + 1] = name end
       end
       table.sort(sorted)
-      raise(what .. ": " .. check.unknown("key", tostring(key), sorted), level)
+      if math.type(key) == "integer" and #sorted > 0 then
+        local first = type(names[1]) == "string" and names[1] or sorted[1]
+        raise(("%s: item %d has no name; write %s = %s, or another of %s"):format(what, key, first,
+          tostring(options[key]), table.concat(sorted, ", ")), level)
+      end
+      raise(what .. ": " .. check.unknown("key", tostring(key), sorted, hints), level)
     end
   end
 end
@@ -109,7 +117,9 @@ function check.number(value, what, limits, level)
   if value == nil then return nil end
   local wanted = limits.integer and "a whole number" or "a number"
   if type(value) ~= "number" or limits.integer and not math.tointeger(value) then
-    raise(("%s: %s is wanted, got %s"):format(what, wanted, tostring(value)), level)
+    local text = type(value) == "string" and ('the text "%s"'):format(value) or tostring(value)
+    local remedy = tonumber(value) and type(value) == "string" and "; leave the quotes out" or ""
+    raise(("%s: %s is wanted, got %s%s"):format(what, wanted, text, remedy), level)
   end
   if not (value >= limits[1] and value <= limits[2]) then
     raise(("%s: %s is out of range %s … %s"):format(what, value, limits[1], limits[2]), level)
@@ -117,14 +127,47 @@ function check.number(value, what, limits, level)
   return value
 end
 
+-- The names of a class or a module that are for others: no metamethods.
+local function public(methods)
+  local names = {}
+  for _, name in ipairs(check.sorted_keys(methods)) do
+    if name:sub(1, 2) ~= "__" then names[#names + 1] = name end
+  end
+  return names
+end
+
 --- __index of a class: its methods; the fields of `optional` are nil where an object has none; any other name is told
--- the nearest right one.
-function check.index(methods, what, optional)
+-- the nearest right one, or what `hints` has for it.
+function check.index(methods, what, optional, hints)
   return function(_, name)
     local method = methods[name]
     if method ~= nil or optional[name] then return method end
-    check.fail("%s", check.unknown(what, tostring(name), check.sorted_keys(methods)))
+    check.fail("%s", check.unknown(what, tostring(name), public(methods), hints))
   end
+end
+
+--- A class whose methods are whole: from here on, one that is called with a dot, or on something else, says so at the
+-- recipe's line. name: of an object in messages, "model".
+function check.methods(class, name)
+  for key, method in pairs(class) do
+    if type(method) == "function" and key:sub(1, 2) ~= "__" then
+      class[key] = function(self, ...)
+        if getmetatable(self) ~= class then
+          check.fail("%s.%s: a method is called with a colon: %s:%s(…)", name, key, name, key)
+        end
+        return method(self, ...)
+      end
+    end
+  end
+end
+
+--- A module whose names are all there: another is an error at the recipe's line, with the nearest, or with a hint.
+function check.module(module, what, hints)
+  return setmetatable(module, {
+    __index = function(_, name)
+      if type(name) == "string" then check.fail("%s", check.unknown(what, name, public(module), hints)) end
+    end,
+  })
 end
 
 return check

@@ -12,9 +12,14 @@ for _, name in ipairs {
 end
 
 --- Factorisations of matrices.
-mcl.linalg = {
+mcl.linalg = require("mcl.check").module({
   svd = core.svd, qr = core.qr, eigen = core.eigen, cholesky = core.cholesky, solve = core.solve,
-}
+}, "name in mcl.linalg", {
+  inv = "linalg.solve(a, b) solves a · x = b, without an inverse",
+  inverse = "linalg.solve(a, b) solves a · x = b, without an inverse",
+  eig = "linalg.eigen(a) is of symmetric matrices",
+  lstsq = "linalg.qr(a), then linalg.solve, gives least squares",
+})
 
 -- name → module, and the field of it where that differs from the name.
 local parts = {
@@ -27,7 +32,7 @@ local parts = {
 local function part(name)
   local where = parts[name]
   local module = require("mcl." .. where[1])
-  if name == where[1] and not where[2] and module[name] == nil then return module end
+  if name == where[1] and not where[2] and rawget(module, name) == nil then return module end
   return module[where[2] or name]
 end
 

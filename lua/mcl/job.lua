@@ -183,4 +183,6 @@ function Job:finish(model)
   self.model.hooks = nil
 end
 
+check.methods(Job, "job")
+
 return job

@@ -6,7 +6,12 @@ local select_layers = require "mcl.select"
 local model = {}
 
 local Model = {}
-Model.__index = check.index(Model, "method of a model", { hooks = true, calibration_data = true })
+local hints = {}
+for _, name in ipairs { "prune", "share", "quantize", "lowrank" } do
+  hints[name] = ("it is a scheme: model:compress(mcl.%s { … })"):format(name)
+end
+hints.train, hints.eval = "it is model:fit { job.data.train, epochs = 1 }", "it is model:evaluate(dataset)"
+Model.__index = check.index(Model, "method of a model", { hooks = true, calibration_data = true }, hints)
 Model.__name = "mcl.model"
 
 function model.is(value)
@@ -202,7 +207,7 @@ function Model:compress(what, options)
   local results = {}
   for i, one in pairs(needed) do
     local layer = layers[i]
-    local ok, result = pcall(one.apply, one, layer.representation, statistics[layer.index])
+    local ok, result = pcall(one.apply, one, layer.representation, rawget(statistics, layer.index))
     if not ok then error(model.at_layer(result, layer), 0) end
     results[i] = result
   end
@@ -231,6 +236,11 @@ local fit_keys = {
   "weight_decay", "within",
 }
 
+local fit_hints = {
+  lr = "it is rate", learning_rate = "it is rate", data = "the data go first, without a name: { job.data.train, … }",
+  decay = "it is weight_decay", val = "it is validation", patience = "keep_best = true ends with the best epoch",
+}
+
 -- Trains, unless that takes the file past `within` bytes (training moves the statistics that codes live on): then the
 -- weights of before come back.
 local function fit_within(self, options, within)
@@ -252,7 +262,7 @@ end
 -- report: epoch, loss, accuracy, validation_loss, validation_accuracy, rate, seconds; with within = BYTES also bytes,
 -- and undone = true where training was undone because the file would have passed them.
 function Model:fit(options)
-  check.keys(options, fit_keys, "fit")
+  check.keys(options, fit_keys, "fit", nil, fit_hints)
   if core.type(options[1]) ~= "dataset" then
     check.fail("fit: the first item is the data: model:fit { job.data.train, epochs = 2 }; got %s",
       core.type(options[1]))
@@ -288,6 +298,20 @@ function Model:evaluate(dataset, loss)
   return self.core:evaluate(dataset, loss)
 end
 
+-- Statistics, which say what they are by where they are asked for something else, such as a layer's place in the list.
+local function by_weight(self, statistics)
+  return setmetatable(statistics, {
+    __index = function(_, key)
+      local texts = {}
+      for i, layer in ipairs(self:layers()) do
+        texts[i] = ("%d (%s)"):format(layer.index, layer.name)
+      end
+      check.fail("statistics are by layer.index, and there are none at %s; layers are at %s", tostring(key),
+        table.concat(texts, ", "))
+    end,
+  })
+end
+
 --- Statistics by weight index over a dataset or a tensor: model:calibrate(data, { "input_norm", "gram" }).
 function Model:calibrate(data, names, labels)
   if type(names) == "string" then names = { names } end
@@ -295,7 +319,7 @@ function Model:calibrate(data, names, labels)
   if #names == 0 then check.fail("calibrate: the list of statistics is empty") end
   if data == nil then data = calibration_data(self) end
   if data == nil then check.fail("calibrate: a dataset or a tensor is wanted, got nil") end
-  return self.core:calibrate(data, names, labels)
+  return by_weight(self, self.core:calibrate(data, names, labels))
 end
 
 -- ---- The rest, as the C object has it ----------------------------------------------------------------------------
@@ -366,5 +390,7 @@ function Model:__tostring()
   end
   return table.concat(lines, "\n")
 end
+
+check.methods(Model, "model")
 
 return model

@@ -9,6 +9,7 @@
 --     }
 --
 -- Images are channels × height × width. kernel, stride, pad and dilation are a number, or { vertical, horizontal }.
+local core = require "mcl.core"
 local check = require "mcl.check"
 local chunk = require "mcl.chunk"
 local builder = require "mcl.nn_builder"
@@ -122,7 +123,7 @@ for kind, accepted in pairs(kinds) do
     for _, key in ipairs(accepted.must or {}) do
       if options[key] == nil then error(("nn.%s: %s is missing"):format(kind, key), 2) end
     end
-    return setmetatable({ kind = kind, options = options }, Layer)
+    return setmetatable({ kind = kind, options = options, place = core.where() }, Layer)
   end
 end
 
@@ -142,7 +143,9 @@ function nn.residual(options)
   if getmetatable(shortcut) == Layer then shortcut = { shortcut } end
   if shortcut then check_layers(shortcut, "residual", 2) end
   local body = { table.unpack(options) }
-  return setmetatable({ kind = "residual", options = { name = options.name }, body = body, shortcut = shortcut }, Layer)
+  return setmetatable({
+    kind = "residual", options = { name = options.name }, body = body, shortcut = shortcut, place = core.where(),
+  }, Layer)
 end
 
 -- ---- Architectures ----------------------------------------------------------------------------------------------
@@ -225,9 +228,7 @@ function Architecture:build(options)
   check.keys(options, { "seed", "input", "name" }, "build", 2)
   local input = self.input or options.input
   if not input then error("build: the architecture does not say its input's shape; give input = { 1, 28, 28 }", 2) end
-  local ok, model = pcall(builder.build, self, input, options.seed or 0, options.name or self.name or "model")
-  if not ok then error(model, 2) end
-  return require("mcl.model").wrap(model)
+  return require("mcl.model").wrap(builder.build(self, input, options.seed or 0, options.name or self.name or "model"))
 end
 
 --- Loads an architecture from a file that returns one; nil and a message otherwise.
@@ -238,4 +239,7 @@ function nn.load(path)
   return result
 end
 
-return nn
+return check.module(nn, "name in mcl.nn", {
+  conv2d = "it is nn.conv { out =, kernel = }", dense = "it is nn.linear { out = }",
+  maxpool2d = "it is nn.max_pool { kernel = }", batchnorm = "it is nn.batch_norm()",
+})

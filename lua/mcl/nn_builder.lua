@@ -1,4 +1,5 @@
---- From an architecture to a graph: walks the layers, infers shapes, draws weights, adds nodes. Private to mcl.nn.
+--- From an architecture to a graph: walks the layers, draws weights, adds nodes; shapes are what the engine says they
+-- are. Private to mcl.nn.
 --
 -- Weights start as He et al. 2015 have them (normal, deviation √(2 / inputs of a unit)), or as Glorot & Bengio 2010
 -- with init = "xavier" (uniform in ±√(6 / (inputs + outputs))). Each weight draws from a sequence of its own, numbered
@@ -59,19 +60,7 @@ local function image(name, shape, what)
   end
 end
 
--- The size along one axis after a window of `kernel` has passed over it.
-local function windows(name, size, kernel, stride, before, after, dilation, ceil)
-  local reach = dilation * (kernel - 1) + 1
-  local padded = size + before + after
-  if reach > padded then
-    error(("%s: kernel of %d is larger than its padded input of %d"):format(name, reach, padded), 0)
-  end
-  local count = (padded - reach) // stride + 1
-  if ceil and (padded - reach) % stride ~= 0 and count * stride < size + before then count = count + 1 end
-  return count
-end
-
--- ---- One function a kind: (build, layer, value, shape) → value, shape ---------------------------------------------
+-- ---- One function a kind: (build, layer, value, shape of the value) → value --------------------------------------
 
 local add = {}
 
@@ -93,11 +82,8 @@ function add.conv(build, layer, value, shape)
   local list = { value, build:weight(name .. ".weight",
     build:draw({ options.out, channels // groups, kernel[1], kernel[2] }, inputs, outputs, options.init)) }
   if options.bias ~= false then list[3] = build:weight(name .. ".bias", core.zeros { options.out }) end
-  local height = windows(name, shape[2], kernel[1], stride[1], pad[1], pad[1], dilation[1])
-  local width = windows(name, shape[3], kernel[2], stride[2], pad[2], pad[2], dilation[2])
-  local output = build:node("conv", name,
+  return build:node("conv", name,
     { stride = stride, pad = { pad[1], pad[2], pad[1], pad[2] }, dilation = dilation, groups = groups }, list)
-  return output, { options.out, height, width }
 end
 
 function add.linear(build, layer, value, shape)
@@ -113,7 +99,7 @@ function add.linear(build, layer, value, shape)
   local list = { value, build:weight(name .. ".weight",
     build:draw({ options.out, shape[1] }, shape[1], options.out, options.init)) }
   if options.bias ~= false then list[3] = build:weight(name .. ".bias", core.zeros { options.out }) end
-  return build:node("linear", name, nil, list), { options.out }
+  return build:node("linear", name, nil, list)
 end
 
 local function pool(op)
@@ -123,12 +109,9 @@ local function pool(op)
     image(name, shape, "pooling")
     local kernel = two(options.kernel)
     local stride, pad = two(options.stride, kernel), two(options.pad, 0)
-    local height = windows(name, shape[2], kernel[1], stride[1], pad[1], pad[1], 1, options.ceil)
-    local width = windows(name, shape[3], kernel[2], stride[2], pad[2], pad[2], 1, options.ceil)
     local attributes = { kernel = kernel, stride = stride, pad = { pad[1], pad[2], pad[1], pad[2] } }
     attributes.ceil = options.ceil and 1 or 0
-    local output = build:node(op, name, attributes, { value })
-    return output, { shape[1], height, width }
+    return build:node(op, name, attributes, { value })
   end
 end
 add.max_pool = pool "max_pool"
@@ -137,7 +120,7 @@ add.average_pool = pool "average_pool"
 function add.global_average_pool(build, layer, value, shape)
   local name = build:name(layer, "pool")
   image(name, shape, "pooling")
-  return build:node("global_average_pool", name, nil, { value }), { shape[1], 1, 1 }
+  return build:node("global_average_pool", name, nil, { value })
 end
 
 function add.batch_norm(build, layer, value, shape)
@@ -151,7 +134,7 @@ function add.batch_norm(build, layer, value, shape)
     build:weight(name .. ".mean", core.zeros(channels), true),
     build:weight(name .. ".variance", core.ones(channels), true),
   }
-  return build:node("batch_norm", name, { epsilon = options.epsilon, momentum = options.momentum }, list), shape
+  return build:node("batch_norm", name, { epsilon = options.epsilon, momentum = options.momentum }, list)
 end
 
 function add.layer_norm(build, layer, value, shape)
@@ -159,25 +142,21 @@ function add.layer_norm(build, layer, value, shape)
   local scale = build:weight(name .. ".scale", core.ones(shape))
   local bias = build:weight(name .. ".bias", core.zeros(shape))
   local attributes = { axis = 1, epsilon = layer.options.epsilon }
-  return build:node("layer_norm", name, attributes, { value, scale, bias }), shape
+  return build:node("layer_norm", name, attributes, { value, scale, bias })
 end
 
-function add.flatten(build, layer, value, shape)
-  local count = 1
-  for _, size in ipairs(shape) do
-    count = count * size
-  end
-  return build:node("flatten", build:name(layer, "flatten"), { axis = 1 }, { value }), { count }
+function add.flatten(build, layer, value)
+  return build:node("flatten", build:name(layer, "flatten"), { axis = 1 }, { value })
 end
 
-function add.softmax(build, layer, value, shape)
-  return build:node("softmax", build:name(layer, "softmax"), { axis = 1 }, { value }), shape
+function add.softmax(build, layer, value)
+  return build:node("softmax", build:name(layer, "softmax"), { axis = 1 }, { value })
 end
 
 local function elementwise(op, attribute)
-  add[op] = function(build, layer, value, shape)
+  add[op] = function(build, layer, value)
     local attributes = attribute and { [attribute] = layer.options[attribute] } or nil
-    return build:node(op, build:name(layer, op), attributes, { value }), shape
+    return build:node(op, build:name(layer, op), attributes, { value })
   end
 end
 elementwise "relu"
@@ -189,30 +168,46 @@ elementwise("leaky_relu", "alpha")
 elementwise("elu", "alpha")
 elementwise("dropout", "rate")
 
-local function list(build, layers, value, shape)
+-- The shape of a value without its batch.
+local function shape_of(build, value)
+  return { table.unpack(build.model:value_shape(value), 2) }
+end
+
+-- Raises a layer's error at the line that made the layer, whatever line asked to build it.
+local function raise_at(build, layer, message)
+  if not build.is_placed and type(message) == "string" and layer.place ~= "" then
+    local here = core.where()
+    if message:sub(1, #here) == here then message = message:sub(#here + 1) end
+    build.is_placed, message = true, layer.place .. message
+  end
+  error(message, 0)
+end
+
+local function list(build, layers, value)
   for _, layer in ipairs(layers) do
-    value, shape = add[layer.kind](build, layer, value, shape)
+    local ok, result = pcall(add[layer.kind], build, layer, value, shape_of(build, value))
+    if not ok then raise_at(build, layer, result) end
+    value = result
   end
-  return value, shape
+  return value
 end
 
-function add.residual(build, layer, value, shape)
+function add.residual(build, layer, value)
   local name = build:name(layer, "add")
-  local body, body_shape = list(build, layer.body, value, shape)
-  local side, side_shape = list(build, layer.shortcut or {}, value, shape)
-  if show(body_shape) ~= show(side_shape) then
+  local body, side = list(build, layer.body, value), list(build, layer.shortcut or {}, value)
+  local body_shape, side_shape = show(shape_of(build, body)), show(shape_of(build, side))
+  if body_shape ~= side_shape then
     error(("%s: the body gives %s, its shortcut %s; a shortcut = nn.conv{ out=, kernel=1, stride= } can match them")
-      :format(name, show(body_shape), show(side_shape)), 0)
+      :format(name, body_shape, side_shape), 0)
   end
-  return build:node("add", name, nil, { body, side }), body_shape
+  return build:node("add", name, nil, { body, side })
 end
 
---- Makes the engine's model. Errors are texts without a position.
+--- Makes the engine's model. Errors name the layer, at the line that made it.
 function builder.build(architecture, input, seed, name)
   local build = setmetatable({ model = core.model(name), counts = {}, seed = seed, drawn = 0 }, Build)
   local value = build.model:add_input("x", { -1, table.unpack(input) })
-  local output = list(build, architecture.layers, value, { table.unpack(input) })
-  build.model:add_output(output)
+  build.model:add_output(list(build, architecture.layers, value))
   return build.model
 end
 

@@ -128,7 +128,7 @@ local function items_of(model, layers, spec)
   local measure = measure_of(spec.distortion)
   local items, done, total = {}, 0, #all
   for i, layer in ipairs(layers) do
-    local before, seen = layer.representation, statistics[layer.index]
+    local before, seen = layer.representation, rawget(statistics, layer.index)
     local item = { layer = layer, choices = {} }
     for j, scheme in ipairs(lists[i]) do
       local function make()
