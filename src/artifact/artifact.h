@@ -36,7 +36,7 @@ bool mcl_artifact_is(const uint8_t *data, size_t size); /* by its magic */
 typedef struct mcl_artifact_options {
   bool dense;        /* .bin: weights as f32, aligned to 64, no entropy coding */
   bool keep;         /* with dense: keep representations, only leave their streams raw (checkpoints) */
-  int zstd_level;    /* an outer wrap; 0: none */
+  int zstd_level;    /* an outer wrap, where it makes the file smaller; 0: none */
   bool portable;     /* nothing that a runtime without zstd could not open: the directory as it is */
   const char *coder; /* wanted for symbol streams; NULL: the smallest for each */
 } mcl_artifact_options;

@@ -223,7 +223,8 @@ static mcl_status encode_plain(mcl_job *job, mcl_buffer *out) {
   return put_container(job, &sink);
 }
 
-/* A header of its own, the container's size, a checksum of these and the frame, and the frame. */
+/* A header of its own, the container's size, a checksum of these and the frame, and the frame; or the container as it is,
+ * where that is no larger. */
 static mcl_status encode_wrapped(mcl_job *job, mcl_buffer *out) {
   mcl_buffer plain = {.ctx = job->ctx}, frame = {.ctx = job->ctx};
   size_t start = out->size;
@@ -239,8 +240,13 @@ static mcl_status encode_wrapped(mcl_job *job, mcl_buffer *out) {
     status = mcl_buffer_u64(out, mcl_hasher_end(&hasher));
   }
   if (!status) status = mcl_buffer_append(out, frame.data, frame.size);
+  bool is_worth_it = !status && out->size - start < plain.size;
+  if (!status && !is_worth_it) {
+    out->size = start;
+    status = mcl_buffer_append(out, plain.data, plain.size);
+  }
   if (!status) status = check_readable(job, out->size - start);
-  if (!status && plain.size > mcl_context_dense_limit(job->ctx, out->size - start))
+  if (is_worth_it && !status && plain.size > mcl_context_dense_limit(job->ctx, out->size - start))
     status = mcl_fail(job->ctx, MCL_ERROR_ARGUMENT,
                       "%s: a zstd wrap of %zu bytes around %zu: more than a reader unwraps; leave the wrap out",
                       job->model->name, out->size - start, plain.size);

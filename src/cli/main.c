@@ -7,6 +7,7 @@
 #include <lauxlib.h>
 #include <lualib.h>
 #include <mcl/mcl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -140,6 +141,12 @@ static int start(lua_State *L) {
   return 1;
 }
 
+/* Is standard output a pipe that nobody reads any more? */
+static bool reader_has_left(void) {
+  struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  return poll(&output, 1, 0) == 1 && output.revents & POLLERR;
+}
+
 int main(int argc, char **argv) {
   hold_standard_streams();
   catch_signals();
@@ -159,7 +166,12 @@ int main(int argc, char **argv) {
     code = (int)lua_tointeger(L, -1);
   }
   errno = 0;
-  if ((fflush(stdout) || ferror(stdout)) && !code) { /* print has flushed, and kept silent, before */
+  bool unwritten = fflush(stdout) || ferror(stdout); /* print has flushed, and kept silent, before */
+  if (unwritten && !code && reader_has_left()) {     /* head(1), say: the end that it gives to other programs */
+    signal(SIGPIPE, SIG_DFL);
+    raise(SIGPIPE);
+  }
+  if (unwritten && !code) {
     fprintf(stderr, "mcl: standard output could not be written%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
     code = 1;
   }

@@ -94,6 +94,24 @@ static void every_representation_comes_back(void **state) {
   round_trip(zoo(41));
 }
 
+static void a_wrap_is_left_out_where_it_does_not_help(void **state) {
+  (void)state;
+  static const mcl_artifact_options wrap = {.zstd_level = 19}, dense = {.dense = true},
+                                    both = {.dense = true, .zstd_level = 19};
+  mcl_model *model = one_layer(palette_of(mcl_shape_2(70, 80), 4, false, 1)); /* its codes are random */
+  mcl_buffer plain = encoded(model, NULL), wrapped = encoded(model, &wrap);
+  assert_int_equal(wrapped.size, plain.size);
+  assert_memory_equal(wrapped.data, plain.data, plain.size);
+  mcl_buffer_free(&plain);
+  mcl_buffer_free(&wrapped);
+  plain = encoded(model, &dense); /* sixteen values, 4 bytes each */
+  wrapped = encoded(model, &both);
+  assert_in_range(wrapped.size, 1, plain.size / 3);
+  mcl_buffer_free(&plain);
+  mcl_buffer_free(&wrapped);
+  mcl_model_free(model);
+}
+
 static void every_attribute_comes_back(void **state) {
   (void)state;
   round_trip(small_net());
@@ -562,6 +580,7 @@ static void a_cancel_leaves_the_old_file(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(every_representation_comes_back),
+      cmocka_unit_test(a_wrap_is_left_out_where_it_does_not_help),
       cmocka_unit_test(every_attribute_comes_back),
       cmocka_unit_test(weights_longer_than_a_block_come_back),
       cmocka_unit_test(files_are_the_same_whatever_the_threads),

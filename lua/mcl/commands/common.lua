@@ -11,6 +11,8 @@ local common = {}
 
 -- ---- Options ---------------------------------------------------------------------------------------------------
 
+local ZSTD_LEVEL = 19 -- where none is given
+
 -- argparse ends the program after --help, which files that mcl runs may not.
 local function argparse()
   local source = core.embedded "argparse.lua"
@@ -46,12 +48,15 @@ function common.settings(list, option)
   return settings
 end
 
--- --zstd may stand alone: then it has a level of its own, and takes no argument from what follows. A negative number is
--- the argument of the option before it, not an option.
+-- --zstd may stand alone: then it has a level of its own, and of what follows takes a whole number alone. A negative
+-- number is the argument of the option before it, not an option.
 local function prepared(arguments)
   local list = {}
   for i = 2, #arguments do
-    local word = arguments[i] == "--zstd" and "--zstd=19" or arguments[i]
+    local word = arguments[i]
+    if word == "--zstd" then
+      word = (arguments[i + 1] or ""):match "^%d+$" and word or "--zstd=" .. ZSTD_LEVEL
+    end
     if word:match "^%-%d" and (list[#list] or ""):match "^%-%-[%w-]+$" then
       list[#list] = list[#list] .. "=" .. word
     else

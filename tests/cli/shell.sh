@@ -1,0 +1,50 @@
+#!/bin/sh
+# What a shell sees of mcl is what it sees of other programs: pipes that end early, exit codes, options as they may be spelled,
+# tables that fit a terminal.
+. "$(dirname "$0")/../cli_lib.sh"
+
+cat >net.lua <<'LUA'
+local nn = require("mcl").nn
+local layers = { input = { 8 } }
+for i = 1, 12 do layers[i] = nn.linear { out = 64, name = "a_layer_with_a_long_name_" .. i } end
+return nn.sequential(layers)
+LUA
+mcl convert net.lua net.bin >out
+
+# ---- A reader that leaves early is no error ----
+# left STATUS COMMAND…: mcl COMMAND, its output into a pipe that nobody reads, says nothing and ends as SIGPIPE ends others
+left() {
+  mkfifo pipe
+  (: <pipe) &
+  reader=$!
+  exec 3>pipe
+  wait $reader
+  status=0
+  "$MCL" "$@" >&3 2>err || status=$?
+  exec 3>&-
+  rm pipe
+  [ $status = 141 ] || fail "mcl $*: exit $status into a pipe that nobody reads"
+  [ ! -s err ] || fail "mcl $*: complains of a pipe that nobody reads"
+  checks=$((checks + 1))
+}
+left inspect net.bin
+left --help
+left recipes
+left eval --help
+
+# ---- --zstd alone, with a level, with = ----
+for words in "convert net.bin OUT" "magnitude net.bin -o OUT --quiet --set density=0.5"; do
+  words() { echo "$words" | sed "s/OUT/$1/"; }
+  # shellcheck disable=SC2046 # one word an argument
+  {
+    works "" $(words plain.mcl)
+    works "" $(words a.mcl) --zstd
+    works "" $(words b.mcl) --zstd 19
+    works "" $(words c.mcl) --zstd=19
+    refuses 2 "22" $(words d.mcl) --zstd 99
+  }
+  cmp -s a.mcl b.mcl && cmp -s a.mcl c.mcl || fail "${words%% *}: --zstd, --zstd 19 and --zstd=19 are not the same"
+  [ "$(stat -c %s a.mcl)" -le "$(stat -c %s plain.mcl)" ] || fail "a wrap made the file larger"
+done
+works "" magnitude --zstd net.bin -o e.mcl --quiet # takes no argument that is no level
+echo "$checks checks"
