@@ -21,7 +21,7 @@ mcl_status mcl_buffer_reserve(mcl_buffer *buffer, size_t extra) {
 
 mcl_status mcl_buffer_append(mcl_buffer *buffer, const void *data, size_t size) {
   MCL_TRY(mcl_buffer_reserve(buffer, size));
-  if (size) memcpy(buffer->data + buffer->size, data, size);
+  if (size) MCL_TRY(mcl_copy(buffer->ctx, buffer->data + buffer->size, data, size));
   buffer->size += size;
   return MCL_OK;
 }

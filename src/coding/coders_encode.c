@@ -36,7 +36,13 @@ static mcl_status run_block(void *arg, int64_t chunk, int worker) {
 static mcl_status check_stream(mcl_context *ctx, const mcl_stream *stream) {
   if (stream->width != 1 && stream->width != 2 && stream->width != 4)
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a stream of elements of %d bytes: 1, 2 or 4 are held", stream->width);
-  if (!mcl_symbols_are_below(stream->data, stream->count, stream->width, stream->alphabet))
+  bool all_below = true;
+  for (size_t block = 0; block < mcl_stream_block_count(stream->count) && all_below; block++) {
+    mcl_stream part = block_of(stream, block);
+    if (block % 16 == 0) MCL_TRY(mcl_check_cancel(ctx));
+    all_below = mcl_symbols_are_below(part.data, part.count, part.width, part.alphabet);
+  }
+  if (!all_below)
     return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a stream with a symbol outside of its alphabet of %u", stream->alphabet);
   return MCL_OK;
 }

@@ -58,7 +58,8 @@ static mcl_status read_streams(mcl_repr_reader *reader, mcl_affine *affine) {
   void *stored;
   MCL_TRY(mcl_repr_read_stream(reader, 0, affine->half ? 2 : 4, groups, &stored));
   mcl_status status = mcl_alloc_array(reader->ctx, groups, sizeof(float), &affine->scale);
-  if (!status) mcl_convert(affine->half ? MCL_F16 : MCL_F32, stored, MCL_F32, affine->scale, groups);
+  if (!status)
+    status = mcl_convert_long(reader->ctx, affine->half ? MCL_F16 : MCL_F32, stored, MCL_F32, affine->scale, groups);
   mcl_free(reader->ctx, stored);
   if (status) return status;
   if (!affine->symmetric) MCL_TRY(mcl_repr_read_stream(reader, alphabet, 1, groups, &affine->zero_point));

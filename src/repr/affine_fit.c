@@ -75,16 +75,28 @@ static mcl_status code_chunk(void *arg, int64_t chunk, int worker) {
   int64_t end = (chunk + 1) * GROUPS_CHUNK < affine->groups ? (chunk + 1) * GROUPS_CHUNK : affine->groups;
   for (int64_t index = chunk * GROUPS_CHUNK; index < end; index++) {
     int64_t count, first = group_at(affine, index, &count);
-    code_run(affine, index, f->values + first, count, affine->codes + first);
+    for (int64_t at = 0; at < count; at += CODES_CHUNK) {
+      if (at) MCL_TRY(mcl_check_cancel(affine->base.ctx));
+      code_run(affine, index, f->values + first + at, count - at < CODES_CHUNK ? count - at : CODES_CHUNK,
+               affine->codes + first + at);
+    }
   }
   return MCL_OK;
 }
 
 /* Each scale is of values of its own, so each must be normal; else the scales of the tensor stay f32. */
-static void round_scales(mcl_affine *affine) {
-  for (int64_t i = 0; i < affine->groups && affine->half; i++)
+static mcl_status round_scales(mcl_affine *affine) {
+  int64_t work = 0;
+  for (int64_t i = 0; i < affine->groups && affine->half; i++) {
     affine->half = mcl_repr_fits_halves(&affine->scale[i], 1);
-  if (affine->half) mcl_repr_round_halves(affine->scale, (size_t)affine->groups);
+    MCL_TRY(mcl_worked(affine->base.ctx, &work, 4));
+  }
+  for (int64_t i = 0; i < affine->groups && affine->half; i += CODES_CHUNK) {
+    MCL_TRY(mcl_check_cancel(affine->base.ctx));
+    mcl_repr_round_halves(affine->scale + i,
+                          (size_t)(affine->groups - i < CODES_CHUNK ? affine->groups - i : CODES_CHUNK));
+  }
+  return MCL_OK;
 }
 
 /* Waking the threads is not worth it for a few values, at every step of training. Few groups go one after the other,
@@ -102,7 +114,7 @@ static mcl_status run(const fitting *f) {
   int64_t chunks = (affine->groups + GROUPS_CHUNK - 1) / GROUPS_CHUNK;
   if (!f->keeps_scales) {
     MCL_TRY(run_chunks(f, chunks, scale_chunk));
-    round_scales(affine);
+    MCL_TRY(round_scales(affine));
   }
   if (affine->group == 0) chunks = (affine->base.count + CODES_CHUNK - 1) / CODES_CHUNK;
   return run_chunks(f, chunks, code_chunk);

@@ -28,20 +28,18 @@ static mcl_status copy(const mcl_repr *repr, mcl_repr **out) {
   mcl_status status = mcl_alloc_array(ctx, groups, sizeof(float), &to->scale);
   if (!status && !from->symmetric) status = mcl_alloc(ctx, groups, &to->zero_point);
   if (!status) status = mcl_alloc(ctx, count, &to->codes);
+  if (!status) status = mcl_copy(ctx, to->scale, from->scale, groups * sizeof(float));
+  if (!status && !from->symmetric) status = mcl_copy(ctx, to->zero_point, from->zero_point, groups);
+  if (!status) status = mcl_copy(ctx, to->codes, from->codes, count);
   if (status) {
     mcl_repr_release(*out);
     *out = NULL;
-    return status;
   }
-  memcpy(to->scale, from->scale, groups * sizeof(float));
-  if (!from->symmetric) memcpy(to->zero_point, from->zero_point, groups);
-  memcpy(to->codes, from->codes, count);
-  return MCL_OK;
+  return status;
 }
 
 static mcl_status pull(mcl_trained_repr *t, const float *gradient) {
-  memcpy(t->own.gradient, gradient, (size_t)t->own.count * sizeof(float));
-  return MCL_OK;
+  return mcl_copy(t->ctx, t->own.gradient, gradient, (size_t)t->own.count * sizeof(float));
 }
 
 static mcl_status push(mcl_trained_repr *t, float *dense) {

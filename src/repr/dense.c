@@ -26,8 +26,7 @@ static mcl_status decode(const mcl_repr *repr, int64_t first, int64_t rows, floa
   const mcl_tensor *values = ((const mcl_dense *)repr)->values;
   int64_t cols = mcl_shape_cols(repr->shape);
   const uint8_t *from = (const uint8_t *)values->data + (size_t)(first * cols) * mcl_dtype_size(values->dtype);
-  mcl_convert(values->dtype, from, MCL_F32, out, (size_t)(rows * cols));
-  return MCL_OK;
+  return mcl_convert_long(repr->ctx, values->dtype, from, MCL_F32, out, (size_t)(rows * cols));
 }
 
 static mcl_status read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out) {

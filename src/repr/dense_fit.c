@@ -32,7 +32,8 @@ static mcl_tensor *tensor_of(const mcl_trained_repr *t) { return ((const mcl_den
 
 static mcl_status bind(mcl_trained_repr *t) {
   if (tensor_of(t)->dtype != MCL_F32) return MCL_OK;
-  if (t->dense != t->own.values) memcpy(t->dense, t->own.values, (size_t)t->own.count * sizeof(float));
+  if (t->dense != t->own.values)
+    MCL_TRY(mcl_copy(t->ctx, t->dense, t->own.values, (size_t)t->own.count * sizeof(float)));
   mcl_free(t->ctx, t->own_memory);
   t->own_memory = NULL;
   t->own.values = t->dense;
@@ -41,8 +42,8 @@ static mcl_status bind(mcl_trained_repr *t) {
 }
 
 static mcl_status pull(mcl_trained_repr *t, const float *gradient) {
-  if (gradient != t->own.gradient) memcpy(t->own.gradient, gradient, (size_t)t->own.count * sizeof(float));
-  return MCL_OK;
+  if (gradient == t->own.gradient) return MCL_OK;
+  return mcl_copy(t->ctx, t->own.gradient, gradient, (size_t)t->own.count * sizeof(float));
 }
 
 static void store(mcl_trained_repr *t) {
@@ -55,9 +56,9 @@ static mcl_status push(mcl_trained_repr *t, float *dense) {
   size_t count = (size_t)t->own.count;
   if (tensor_of(t)->dtype != MCL_F32) {
     store(t);
-    mcl_convert(tensor_of(t)->dtype, tensor_of(t)->data, MCL_F32, dense, count);
+    MCL_TRY(mcl_convert_long(t->ctx, tensor_of(t)->dtype, tensor_of(t)->data, MCL_F32, dense, count));
   } else if (dense != t->own.values) {
-    memcpy(dense, t->own.values, count * sizeof(float));
+    return mcl_copy(t->ctx, dense, t->own.values, count * sizeof(float));
   }
   return MCL_OK;
 }

@@ -80,25 +80,39 @@ static mcl_status run_pass(const pass *p, double lambda) {
   return MCL_OK;
 }
 
-static double error_of(const mcl_points *points, const int32_t *start, int64_t runs) {
-  double error = 0;
-  for (int64_t r = 0; r < runs; r++) error += run_error(points, start[r], start[r + 1]);
-  return error;
+static mcl_status error_of(const mcl_points *points, const int32_t *start, int64_t runs, double *error) {
+  int64_t work = 0;
+  *error = 0;
+  for (int64_t r = 0; r < runs; r++) {
+    *error += run_error(points, start[r], start[r + 1]);
+    MCL_TRY(mcl_worked(points->ctx, &work, 16));
+  }
+  return MCL_OK;
 }
 
 static mcl_status solve(const pass *p, double lambda, solution *out) {
   MCL_TRY(run_pass(p, lambda));
-  int64_t runs = 0;
-  for (int64_t j = p->points->count; j > 0; j = p->previous[j]) runs++;
+  mcl_context *ctx = p->points->ctx;
+  int64_t runs = 0, work = 0;
+  for (int64_t j = p->points->count; j > 0; j = p->previous[j]) {
+    runs++;
+    MCL_TRY(mcl_worked(ctx, &work, 16));
+  }
   *out = (solution){.runs = runs};
-  MCL_TRY(mcl_alloc_array(p->points->ctx, (size_t)runs + 1, sizeof(int32_t), &out->start));
+  MCL_TRY(mcl_alloc_array(ctx, (size_t)runs + 1, sizeof(int32_t), &out->start));
   int32_t end = (int32_t)p->points->count;
-  for (int64_t r = runs; r >= 0; r--) {
+  mcl_status status = MCL_OK;
+  for (int64_t r = runs; r >= 0 && !status; r--) {
     out->start[r] = end;
     end = p->previous[end];
+    status = mcl_worked(ctx, &work, 16);
   }
-  out->error = error_of(p->points, out->start, runs);
-  return MCL_OK;
+  if (!status) status = error_of(p->points, out->start, runs, &out->error);
+  if (status) {
+    mcl_free(ctx, out->start);
+    out->start = NULL;
+  }
+  return status;
 }
 
 /* few.runs < wanted < many.runs, both optimal for one λ: some run of `few` contains the run of `many` that stands
@@ -114,17 +128,21 @@ static void splice(const solution *few, const solution *many, int64_t wanted, in
 
 /* λ for about k runs where points are dense: the error of k runs is near c / k², c = (Σ weight^⅓ · width^⅔)³ / 12
  * (Panter & Dite 1951), so its slope is −2c / k³. */
-static double first_lambda(const mcl_points *points, int64_t k) {
+static mcl_status first_lambda(const mcl_points *points, int64_t k, double *lambda) {
   enum { BINS = 256 };
   double width = ((double)points->value[points->count - 1] - (double)points->value[0]) / BINS, sum = 0, begin = 0;
-  int64_t at = 0;
+  int64_t at = 0, work = 0;
   for (int b = 0; b < BINS; b++) {
     double edge = (double)points->value[0] + width * (b + 1);
-    while (at < points->count && ((double)points->value[at] <= edge || b == BINS - 1)) at++;
+    while (at < points->count && ((double)points->value[at] <= edge || b == BINS - 1)) {
+      at++;
+      MCL_TRY(mcl_worked(points->ctx, &work, 2));
+    }
     sum += cbrt((points->sum[at][0] - begin) * width * width);
     begin = points->sum[at][0];
   }
-  return sum * sum * sum / 6 / ((double)k * (double)k * (double)k);
+  *lambda = sum * sum * sum / 6 / ((double)k * (double)k * (double)k);
+  return MCL_OK;
 }
 
 static void take(mcl_context *ctx, solution *place, const solution *found) {
@@ -135,7 +153,8 @@ static void take(mcl_context *ctx, solution *place, const solution *found) {
 /* Narrows few … many around k until one has k runs (*start is then filled), or until they lie on one line. */
 static mcl_status narrow(const pass *p, int64_t k, solution *few, solution *many, bool *found) {
   mcl_context *ctx = p->points->ctx;
-  double guess = first_lambda(p->points, k);
+  double guess;
+  MCL_TRY(first_lambda(p->points, k, &guess));
   for (int round = 0; !*found; round++) {
     double slope = (few->error - many->error) / (double)(many->runs - few->runs);
     bool wide = round < 8 && many->runs > 2 * k && guess > 0;

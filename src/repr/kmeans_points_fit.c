@@ -31,7 +31,10 @@ static mcl_status radix_sort(mcl_context *ctx, entry *a, entry *b, size_t count)
   for (int pass = 0; pass < 3; pass++) {
     int shift = 11 * pass;
     size_t start[2049] = {0};
-    for (size_t i = 0; i < count; i++) start[(a[i].key >> shift & 2047) + 1]++;
+    for (size_t i = 0; i < count; i++) {
+      if (i % CHECK == 0) MCL_TRY(mcl_check_cancel(ctx));
+      start[(a[i].key >> shift & 2047) + 1]++;
+    }
     for (int d = 0; d < 2048; d++) start[d + 1] += start[d];
     for (size_t i = 0; i < count; i++) {
       if (i % CHECK == 0) MCL_TRY(mcl_check_cancel(ctx));
@@ -43,17 +46,22 @@ static mcl_status radix_sort(mcl_context *ctx, entry *a, entry *b, size_t count)
   return MCL_OK;
 }
 
-static void accumulate(mcl_points *points, const double *weight) {
+static mcl_status accumulate(mcl_points *points, const double *weight) {
   double total = 0, moment = 0;
-  for (int64_t i = 0; i < points->count; i++) total += weight[i], moment += weight[i] * (double)points->value[i];
+  for (int64_t i = 0; i < points->count; i++) {
+    if (i % CHECK == 0) MCL_TRY(mcl_check_cancel(points->ctx));
+    total += weight[i], moment += weight[i] * (double)points->value[i];
+  }
   points->center = total > 0 ? moment / total : 0;
   memset(points->sum[0], 0, sizeof points->sum[0]);
   for (int64_t i = 0; i < points->count; i++) {
+    if (i % CHECK == 0) MCL_TRY(mcl_check_cancel(points->ctx));
     double distance = (double)points->value[i] - points->center;
     points->sum[i + 1][0] = points->sum[i][0] + weight[i];
     points->sum[i + 1][1] = points->sum[i][1] + weight[i] * distance;
     points->sum[i + 1][2] = points->sum[i][2] + weight[i] * distance * distance;
   }
+  return MCL_OK;
 }
 
 void mcl_points_free(mcl_points *points) {
@@ -63,11 +71,14 @@ void mcl_points_free(mcl_points *points) {
   points->sum = NULL;
 }
 
-static size_t fill(const float *values, const float *weights, int64_t count, entry *to) {
-  size_t kept = 0;
-  for (int64_t i = 0; i < count; i++)
-    if (!weights || weights[i] > 0) to[kept++] = (entry){key_of(values[i]), weights ? weights[i] : 1};
-  return kept;
+static mcl_status fill(mcl_context *ctx, const float *values, const float *weights, int64_t count, entry *to,
+                       size_t *kept) {
+  *kept = 0;
+  for (int64_t i = 0; i < count; i++) {
+    if (i % CHECK == 0) MCL_TRY(mcl_check_cancel(ctx));
+    if (!weights || weights[i] > 0) to[(*kept)++] = (entry){key_of(values[i]), weights ? weights[i] : 1};
+  }
+  return MCL_OK;
 }
 
 mcl_status mcl_points_new(mcl_context *ctx, const float *values, const float *weights, int64_t count, mcl_points *out) {
@@ -76,19 +87,20 @@ mcl_status mcl_points_new(mcl_context *ctx, const float *values, const float *we
   entry *entries;
   double *weight = NULL;
   MCL_TRY(mcl_alloc_array(ctx, n, 2 * sizeof(entry), &entries));
-  kept = fill(values, weights, count, entries);
-  if (!kept) kept = fill(values, NULL, count, entries);
+  mcl_status status = fill(ctx, values, weights, count, entries, &kept);
+  if (!status && !kept) status = fill(ctx, values, NULL, count, entries, &kept);
   const entry *sorted = entries + n; /* an odd number of passes: the result is in the second half */
-  mcl_status status = radix_sort(ctx, entries, entries + n, kept);
+  if (!status) status = radix_sort(ctx, entries, entries + n, kept);
   if (!status) status = mcl_alloc_array(ctx, kept, sizeof(float), &out->value);
   if (!status) status = mcl_alloc_array(ctx, kept, sizeof(double), &weight);
   if (!status) status = mcl_alloc_array(ctx, kept + 1, sizeof out->sum[0], &out->sum);
   for (size_t i = 0; i < kept && !status; i++) {
+    if (i % CHECK == 0) status = mcl_check_cancel(ctx);
     bool again = i && sorted[i].key == sorted[i - 1].key;
     if (!again) out->value[out->count] = value_of(sorted[i].key), weight[out->count++] = 0;
     weight[out->count - 1] += (double)sorted[i].weight;
   }
-  if (!status) accumulate(out, weight);
+  if (!status) status = accumulate(out, weight);
   mcl_free(ctx, weight);
   mcl_free(ctx, entries);
   if (status) mcl_points_free(out);

@@ -12,7 +12,9 @@ static void release(mcl_repr *repr) {
   mcl_repr_release(((mcl_lowrank *)repr)->right);
 }
 
-static void multiply(const float *left, const float *right, int64_t rows, int64_t rank, int64_t cols, float *out) {
+static mcl_status multiply(mcl_context *ctx, const float *left, const float *right, int64_t rows, int64_t rank,
+                           int64_t cols, float *out) {
+  int64_t work = 0;
   for (int64_t i = 0; i < rows; i++) {
     float *restrict row = out + i * cols;
     memset(row, 0, (size_t)cols * sizeof(float));
@@ -20,8 +22,10 @@ static void multiply(const float *left, const float *right, int64_t rows, int64_
       float factor = left[i * rank + r];
       const float *restrict from = right + r * cols;
       for (int64_t j = 0; j < cols; j++) row[j] += factor * from[j];
+      MCL_TRY(mcl_worked(ctx, &work, cols));
     }
   }
+  return MCL_OK;
 }
 
 static mcl_status decode(const mcl_repr *repr, int64_t first, int64_t rows, float *out) {
@@ -32,7 +36,7 @@ static mcl_status decode(const mcl_repr *repr, int64_t first, int64_t rows, floa
   if (!status) status = mcl_alloc_array(repr->ctx, (size_t)(rank * cols), sizeof(float), &right);
   if (!status) status = mcl_repr_decode(lowrank->left, first, rows, left);
   if (!status) status = mcl_repr_decode(lowrank->right, 0, rank, right);
-  if (!status) multiply(left, right, rows, rank, cols, out);
+  if (!status) status = multiply(repr->ctx, left, right, rows, rank, cols, out);
   mcl_free(repr->ctx, left);
   mcl_free(repr->ctx, right);
   return status;
@@ -97,6 +101,7 @@ const mcl_repr_kind mcl_lowrank_kind = {.id = 5,
                                         .size = sizeof(mcl_lowrank),
                                         .release = release,
                                         .decode = decode,
+                                        .is_whole = true,
                                         .matmul = matmul,
                                         .matmul_scratch = matmul_scratch,
                                         .read = read,

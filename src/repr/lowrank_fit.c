@@ -96,12 +96,14 @@ static mcl_status factors_of(mcl_tensor *w, bool whitened, mcl_tensor *u, mcl_te
                           .ldc = cols};
     MCL_TRY(mcl_matmul_run(ctx, &product));
   } else {
-    memcpy(r, mcl_tensor_f32(v), (size_t)(rank * cols) * sizeof(float));
+    MCL_TRY(mcl_copy(ctx, r, mcl_tensor_f32(v), (size_t)(rank * cols) * sizeof(float)));
   }
+  int64_t work = 0;
   for (int64_t k = 0; k < rank; k++) {
     float root = sqrtf(singular[k]), factor = whitened ? (root > 0 ? 1 / root : 0) : root;
     for (int64_t i = 0; i < rows; i++) l[i * rank + k] = mcl_tensor_f32(u)[i * wide + k] * root;
     for (int64_t j = 0; j < cols; j++) r[k * cols + j] *= factor;
+    MCL_TRY(mcl_worked(ctx, &work, 2 * rows + cols));
   }
   return MCL_OK;
 }

@@ -22,23 +22,30 @@ static void linear_centres(const mcl_points *points, int entries, float *centre)
 }
 
 /* Evenly along the cumulative weight. */
-static void density_centres(const mcl_points *points, int entries, float *centre) {
+static mcl_status density_centres(const mcl_points *points, int entries, float *centre) {
   double all = points->sum[points->count][0];
-  int64_t at = 0;
+  int64_t at = 0, work = 0;
   for (int c = 0; c < entries; c++) {
     double share = all * (c + 0.5) / entries;
-    while (at + 1 < points->count && points->sum[at + 1][0] < share) at++;
+    while (at + 1 < points->count && points->sum[at + 1][0] < share) {
+      at++;
+      MCL_TRY(mcl_worked(points->ctx, &work, 4));
+    }
     centre[c] = points->value[at];
   }
+  return MCL_OK;
 }
 
 /* Values drawn without replacement among the distinct ones (Forgy), by selection sampling: ascending as they come. */
-static void random_centres(const mcl_points *points, int entries, uint64_t seed, float *centre) {
+static mcl_status random_centres(const mcl_points *points, int entries, uint64_t seed, float *centre) {
   mcl_random random = mcl_random_at(seed, mcl_random_stream("palette"));
-  int64_t left = entries;
-  for (int64_t i = 0; left > 0; i++)
+  int64_t left = entries, work = 0;
+  for (int64_t i = 0; left > 0; i++) {
     if ((int64_t)mcl_random_below(&random, (uint64_t)(points->count - i)) < left)
       centre[entries - left--] = points->value[i];
+    MCL_TRY(mcl_worked(points->ctx, &work, 8));
+  }
+  return MCL_OK;
 }
 
 /* Rounds to halves where asked and where they hold the entries, and drops entries that became equal. */
@@ -64,8 +71,8 @@ static mcl_status fit_codebook(const mcl_points *points, const mcl_palette_optio
     MCL_TRY(exact_centres(points, entries, centre));
   } else {
     if (options->init == MCL_CODEBOOK_LINEAR) linear_centres(points, entries, centre);
-    if (options->init == MCL_CODEBOOK_DENSITY) density_centres(points, entries, centre);
-    if (options->init == MCL_CODEBOOK_RANDOM) random_centres(points, entries, options->seed, centre);
+    if (options->init == MCL_CODEBOOK_DENSITY) MCL_TRY(density_centres(points, entries, centre));
+    if (options->init == MCL_CODEBOOK_RANDOM) MCL_TRY(random_centres(points, entries, options->seed, centre));
     MCL_TRY(mcl_kmeans_lloyd(points, entries, iterations, centre));
   }
   palette->entries = entries;
@@ -191,8 +198,12 @@ static mcl_status copy(const mcl_repr *repr, mcl_repr **out) {
   to->entries = from->entries;
   to->half = from->half;
   memcpy(to->codebook, from->codebook, 256 * sizeof(float));
-  memcpy(to->codes, from->codes, (size_t)repr->count);
-  return MCL_OK;
+  mcl_status status = mcl_copy(repr->ctx, to->codes, from->codes, (size_t)repr->count);
+  if (status) {
+    mcl_repr_release(*out);
+    *out = NULL;
+  }
+  return status;
 }
 
 /* ---- Training: codes stay, the entries move by the sum of the gradients of their values (Han et al. 2016) ---- */
@@ -202,6 +213,7 @@ static mcl_status pull(mcl_trained_repr *t, const float *gradient) {
   double sum[2][256] = {{0}}; /* two, so that neighbours of one code do not wait for each other */
   int64_t i = 0;
   for (; i + 1 < t->repr->count; i += 2) {
+    if (i % MCL_ASK_STEPS == 0) MCL_TRY(mcl_check_cancel(t->ctx));
     sum[0][palette->codes[i]] += (double)gradient[i];
     sum[1][palette->codes[i + 1]] += (double)gradient[i + 1];
   }

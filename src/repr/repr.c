@@ -114,13 +114,20 @@ mcl_status mcl_repr_read_stream(mcl_repr_reader *reader, uint32_t alphabet, uint
 
 /* ---- Values ---- */
 
+#define DECODE_SLICE ((int64_t)1 << 20) /* values, between two questions whether to stop */
+
 mcl_status mcl_repr_decode(const mcl_repr *repr, int64_t first, int64_t rows, float *out) {
   int64_t all = mcl_shape_rows(repr->shape);
   if (first < 0 || rows < 0 || first > all || rows > all - first)
     return mcl_fail(repr->ctx, MCL_ERROR_ARGUMENT, "rows %lld to %lld of a weight of %lld rows", (long long)first,
                     (long long)(first + rows - 1), (long long)all);
   if (rows == 0 || repr->count == 0) return MCL_OK;
-  return repr->kind->decode(repr, first, rows, out);
+  int64_t cols = mcl_shape_cols(repr->shape), slice = repr->kind->is_whole ? rows : DECODE_SLICE / cols + 1;
+  for (int64_t at = 0; at < rows; at += slice) {
+    MCL_TRY(mcl_check_cancel(repr->ctx));
+    MCL_TRY(repr->kind->decode(repr, first + at, rows - at < slice ? rows - at : slice, out + at * cols));
+  }
+  return MCL_OK;
 }
 
 #define DECODE_VALUES 16384 /* a chunk of work */

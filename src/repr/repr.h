@@ -52,6 +52,7 @@ struct mcl_repr_kind {
   void (*release)(mcl_repr *repr);
   /* Rows first … first+rows-1 of the matrix view, to out[rows][cols]; bit-exact on every machine. */
   mcl_status (*decode)(const mcl_repr *repr, int64_t first, int64_t rows, float *out);
+  bool is_whole; /* decode asks by itself whether to stop, and is dearer in slices */
   /* y[batch,rows] = x[batch,cols] · Wᵀ from the compressed form; scratch of scratch_size bytes. NULL: decode first. */
   mcl_status (*matmul)(const mcl_repr *repr, const float *x, int64_t batch, float *y, void *scratch);
   size_t (*matmul_scratch)(const mcl_repr *repr, int64_t batch);

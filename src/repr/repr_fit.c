@@ -80,8 +80,8 @@ mcl_status mcl_repr_write_floats(mcl_repr_writer *writer, const float *values, s
   if (!half) return mcl_repr_write_stream(writer, &(mcl_stream){.data = values, .count = count, .width = 4});
   uint16_t *halves;
   MCL_TRY(mcl_alloc_array(writer->ctx, count, sizeof(uint16_t), &halves));
-  mcl_convert(MCL_F32, values, MCL_F16, halves, count);
-  mcl_status status = mcl_repr_write_stream(writer, &(mcl_stream){.data = halves, .count = count, .width = 2});
+  mcl_status status = mcl_convert_long(writer->ctx, MCL_F32, values, MCL_F16, halves, count);
+  if (!status) status = mcl_repr_write_stream(writer, &(mcl_stream){.data = halves, .count = count, .width = 2});
   mcl_free(writer->ctx, halves);
   return status;
 }

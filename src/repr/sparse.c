@@ -66,7 +66,7 @@ static mcl_status product_chunk(void *arg, int64_t chunk, int worker) {
   (void)worker;
   const product *p = arg;
   int64_t rows = mcl_shape_rows(p->sparse->base.shape), first = chunk * PRODUCT_ROWS;
-  int64_t end = first + PRODUCT_ROWS < rows ? first + PRODUCT_ROWS : rows;
+  int64_t end = first + PRODUCT_ROWS < rows ? first + PRODUCT_ROWS : rows, work = 0;
   for (int64_t r = first; r < end; r++) {
     uint32_t k = p->sparse->row_start[r], stop = p->sparse->row_start[r + 1];
     const uint32_t *column = p->sparse->column;
@@ -79,6 +79,7 @@ static mcl_status product_chunk(void *arg, int64_t chunk, int worker) {
     float *restrict y = p->y + r * p->batch;
     memset(y, 0, (size_t)p->batch * sizeof(float));
     for (; k < stop; k++) {
+      MCL_TRY(mcl_worked(p->sparse->base.ctx, &work, p->batch));
       const float *restrict x = p->x + column[k] * p->batch;
       float value = p->values[k];
       for (int64_t b = 0; b < p->batch; b++) y[b] += value * x[b];
@@ -97,10 +98,14 @@ static size_t matmul_scratch(const mcl_repr *repr, int64_t batch) {
          round_up((size_t)(mcl_shape_rows(repr->shape) * batch));
 }
 
-static void transpose(const float *from, int64_t rows, int64_t cols, float *to) {
+static mcl_status transpose(mcl_context *ctx, const float *from, int64_t rows, int64_t cols, float *to) {
+  int64_t work = 0;
   for (int64_t block = 0; block < cols; block += 16)
-    for (int64_t i = 0; i < rows; i++)
+    for (int64_t i = 0; i < rows; i++) {
       for (int64_t j = block; j < block + 16 && j < cols; j++) to[j * rows + i] = from[i * cols + j];
+      MCL_TRY(mcl_worked(ctx, &work, 16));
+    }
+  return MCL_OK;
 }
 
 static mcl_status matmul(const mcl_repr *repr, const float *x, int64_t batch, float *y, void *scratch) {
@@ -114,7 +119,7 @@ static mcl_status matmul(const mcl_repr *repr, const float *x, int64_t batch, fl
     rest += round_up((size_t)sparse->nonzeros);
   }
   if (batch > 1) {
-    transpose(x, batch, cols, (float *)rest);
+    MCL_TRY(transpose(repr->ctx, x, batch, cols, (float *)rest));
     p.x = (const float *)rest;
     p.y = (float *)(rest + round_up((size_t)(cols * batch)));
   }
@@ -123,8 +128,8 @@ static mcl_status matmul(const mcl_repr *repr, const float *x, int64_t batch, fl
   if (sparse->nonzeros * batch > 100000)
     status = mcl_parallel(repr->ctx, chunks, product_chunk, &p);
   else
-    for (int64_t chunk = 0; chunk < chunks; chunk++) product_chunk(&p, chunk, 0);
-  if (batch > 1 && !status) transpose(p.y, rows, batch, y);
+    for (int64_t chunk = 0; chunk < chunks && !status; chunk++) status = product_chunk(&p, chunk, 0);
+  if (batch > 1 && !status) status = transpose(repr->ctx, p.y, rows, batch, y);
   return status;
 }
 
@@ -143,6 +148,8 @@ mcl_status mcl_sparse_expand(mcl_repr *repr, mcl_repr **out) {
   to->nonzeros = from->nonzeros;
   mcl_status status = mcl_alloc(ctx, columns, &to->column);
   if (!status) status = mcl_alloc(ctx, starts, &to->row_start);
+  if (!status) status = mcl_copy(ctx, to->column, from->column, columns);
+  if (!status) status = mcl_copy(ctx, to->row_start, from->row_start, starts);
   if (!status) status = mcl_repr_values(from->values, &values);
   if (!status) status = mcl_dense_new(values, &to->values);
   mcl_tensor_release(values);
@@ -150,8 +157,6 @@ mcl_status mcl_sparse_expand(mcl_repr *repr, mcl_repr **out) {
     mcl_repr_release(&to->base);
     return status;
   }
-  memcpy(to->column, from->column, columns);
-  memcpy(to->row_start, from->row_start, starts);
   *out = &to->base;
   return MCL_OK;
 }

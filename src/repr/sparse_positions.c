@@ -11,8 +11,9 @@ static mcl_status lies(mcl_repr_reader *reader, const char *what) {
 static mcl_status gaps_to_positions(mcl_repr_reader *reader, const mcl_sparse *sparse, int shift,
                                     const uint8_t *symbols, size_t count, const uint8_t *low, uint64_t *position) {
   uint64_t all = (uint64_t)sparse->base.count, at = 0; /* the next position that an entry can have */
-  int64_t found = 0;
+  int64_t found = 0, work = 0;
   for (size_t i = 0; i < count; i++) {
+    MCL_TRY(mcl_worked(reader->ctx, &work, 2));
     uint64_t gap = (uint64_t)symbols[i] << shift;
     if (symbols[i] == MCL_SPARSE_ESCAPE) {
       at += gap;
@@ -29,29 +30,36 @@ static mcl_status gaps_to_positions(mcl_repr_reader *reader, const mcl_sparse *s
 
 static mcl_status bitmap_to_positions(mcl_repr_reader *reader, const mcl_sparse *sparse, const uint8_t *symbols,
                                       size_t count, uint64_t *position) {
-  int64_t found = 0;
-  for (size_t i = 0; i < count; i++)
+  int64_t found = 0, work = 0;
+  for (size_t i = 0; i < count; i++) {
+    MCL_TRY(mcl_worked(reader->ctx, &work, 8));
     for (unsigned bits = symbols[i]; bits; bits &= bits - 1) {
       if (found == sparse->nonzeros) return lies(reader, "more entries than the header says");
       position[found] = i * 8 + (unsigned)__builtin_ctz(bits);
       if (position[found++] >= (uint64_t)sparse->base.count) return lies(reader, "a bit lies outside the weight");
     }
+  }
   return found == sparse->nonzeros ? MCL_OK : lies(reader, "fewer entries than the header says");
 }
 
 /* Ascending column-major positions fall into their rows in ascending order of columns, so one counting pass sorts. */
-static void positions_to_rows(const uint64_t *position, bool column_major, mcl_sparse *sparse) {
+static mcl_status positions_to_rows(const uint64_t *position, bool column_major, mcl_sparse *sparse) {
   uint64_t rows = (uint64_t)mcl_shape_rows(sparse->base.shape), cols = (uint64_t)mcl_shape_cols(sparse->base.shape);
   uint32_t *start =
       sparse->row_start; /* zeroed, rows + 2: counted one further on, then filled through start[row + 1] */
-  int64_t nonzeros = sparse->nonzeros;
-  for (int64_t i = 0; i < nonzeros; i++) start[(column_major ? position[i] % rows : position[i] / cols) + 2]++;
+  int64_t nonzeros = sparse->nonzeros, work = 0;
+  for (int64_t i = 0; i < nonzeros; i++) {
+    start[(column_major ? position[i] % rows : position[i] / cols) + 2]++;
+    MCL_TRY(mcl_worked(sparse->base.ctx, &work, 4));
+  }
   for (uint64_t r = 2; r < rows + 2; r++) start[r] += start[r - 1];
   for (int64_t i = 0; i < nonzeros; i++) {
     uint64_t row = column_major ? position[i] % rows : position[i] / cols;
     uint64_t column = column_major ? position[i] / rows : position[i] % cols;
     sparse->column[start[row + 1]++] = (uint32_t)column;
+    MCL_TRY(mcl_worked(sparse->base.ctx, &work, 8));
   }
+  return MCL_OK;
 }
 
 static mcl_status read_gaps(mcl_repr_reader *reader, const mcl_sparse *sparse, int shift, uint64_t **position) {
@@ -91,7 +99,7 @@ mcl_status mcl_sparse_read_positions(mcl_repr_reader *reader, mcl_sparse *sparse
   if (nonzeros && !(layout & MCL_SPARSE_BITMAP)) status = read_gaps(reader, sparse, shift, &position);
   if (!status) status = mcl_alloc_zero(reader->ctx, (rows + 2) * sizeof(uint32_t), &sparse->row_start);
   if (!status) status = mcl_alloc_array(reader->ctx, nonzeros, sizeof(uint32_t), &sparse->column);
-  if (!status) positions_to_rows(position, layout & MCL_SPARSE_COLUMN_MAJOR, sparse);
+  if (!status) status = positions_to_rows(position, layout & MCL_SPARSE_COLUMN_MAJOR, sparse);
   mcl_free(reader->ctx, position);
   return status;
 }

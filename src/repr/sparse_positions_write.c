@@ -19,26 +19,36 @@ typedef struct search {
   layout best;
 } search;
 
-static void list_positions(const mcl_sparse *sparse, uint64_t *row_major) {
+static mcl_status list_positions(const mcl_sparse *sparse, uint64_t *row_major) {
   uint64_t cols = (uint64_t)mcl_shape_cols(sparse->base.shape);
-  int64_t rows = mcl_shape_rows(sparse->base.shape);
-  for (int64_t r = 0; r < rows; r++)
+  int64_t rows = mcl_shape_rows(sparse->base.shape), work = 0;
+  for (int64_t r = 0; r < rows; r++) {
     for (uint32_t k = sparse->row_start[r]; k < sparse->row_start[r + 1]; k++)
       row_major[k] = (uint64_t)r * cols + sparse->column[k];
+    MCL_TRY(mcl_worked(sparse->base.ctx, &work, 1 + (int64_t)(sparse->row_start[r + 1] - sparse->row_start[r])));
+  }
+  return MCL_OK;
 }
 
 /* A counting sort by column. */
 static mcl_status list_columns(const mcl_sparse *sparse, uint64_t *column_major) {
-  int64_t rows = mcl_shape_rows(sparse->base.shape), cols = mcl_shape_cols(sparse->base.shape);
+  int64_t rows = mcl_shape_rows(sparse->base.shape), cols = mcl_shape_cols(sparse->base.shape), work = 0;
+  mcl_context *ctx = sparse->base.ctx;
   uint32_t *start;
-  MCL_TRY(mcl_alloc_zero(sparse->base.ctx, ((size_t)cols + 1) * sizeof(uint32_t), &start));
-  for (int64_t k = 0; k < sparse->nonzeros; k++) start[sparse->column[k] + 1]++;
+  MCL_TRY(mcl_alloc_zero(ctx, ((size_t)cols + 1) * sizeof(uint32_t), &start));
+  mcl_status status = MCL_OK;
+  for (int64_t k = 0; k < sparse->nonzeros && !status; k++) {
+    start[sparse->column[k] + 1]++;
+    status = mcl_worked(ctx, &work, 2);
+  }
   for (int64_t c = 0; c < cols; c++) start[c + 1] += start[c];
-  for (int64_t r = 0; r < rows; r++)
+  for (int64_t r = 0; r < rows && !status; r++) {
     for (uint32_t k = sparse->row_start[r]; k < sparse->row_start[r + 1]; k++)
       column_major[start[sparse->column[k]]++] = (uint64_t)sparse->column[k] * (uint64_t)rows + (uint64_t)r;
-  mcl_free(sparse->base.ctx, start);
-  return MCL_OK;
+    status = mcl_worked(ctx, &work, 1 + 8 * (int64_t)(sparse->row_start[r + 1] - sparse->row_start[r]));
+  }
+  mcl_free(ctx, start);
+  return status;
 }
 
 static void free_layout(mcl_context *ctx, layout *l) {
@@ -57,8 +67,10 @@ static mcl_status make_gaps(const search *s, int order, int shift, layout *out) 
   MCL_TRY(mcl_alloc(ctx, most, &out->symbols));
   if (shift) MCL_TRY(mcl_alloc(ctx, nonzeros, &out->low));
   uint64_t next = 0;
+  int64_t work = 0;
   for (size_t i = 0; i < nonzeros; i++) {
     uint64_t gap = position[i] - next;
+    MCL_TRY(mcl_worked(ctx, &work, 4 + (int64_t)(gap / reach)));
     for (; gap >= reach; gap -= reach) out->symbols[out->count++] = MCL_SPARSE_ESCAPE;
     out->symbols[out->count++] = (uint8_t)(gap >> shift);
     if (shift) out->low[i] = (uint8_t)(gap & ((1u << shift) - 1));
@@ -71,7 +83,9 @@ static mcl_status make_bitmap(const search *s, int order, layout *out) {
   size_t count = (size_t)(s->sparse->base.count / 8 + (s->sparse->base.count % 8 != 0));
   *out = (layout){.flags = (uint8_t)(order | MCL_SPARSE_BITMAP), .count = count};
   MCL_TRY(mcl_alloc_zero(s->writer->ctx, count, &out->symbols));
+  int64_t work = 0;
   for (int64_t i = 0; i < s->sparse->nonzeros; i++) {
+    MCL_TRY(mcl_worked(s->writer->ctx, &work, 2));
     uint64_t at = s->position[order][i];
     out->symbols[at / 8] = (uint8_t)(out->symbols[at / 8] | 1u << at % 8);
   }
@@ -118,7 +132,11 @@ static mcl_status try_order(search *s, int order) {
   }
   if (s->sparse->base.count / 16 > s->sparse->nonzeros) return MCL_OK; /* a byte of the bitmap takes a bit at least */
   layout candidate;
-  MCL_TRY(make_bitmap(s, order, &candidate));
+  mcl_status status = make_bitmap(s, order, &candidate);
+  if (status) {
+    free_layout(s->writer->ctx, &candidate);
+    return status;
+  }
   return consider(s, &candidate);
 }
 
@@ -139,8 +157,8 @@ mcl_status mcl_sparse_write_positions(const mcl_sparse *sparse, mcl_repr_writer 
   mcl_status status = mcl_alloc_array(writer->ctx, nonzeros, 2 * sizeof(uint64_t), &s.position[0]);
   if (!status) {
     s.position[1] = s.position[0] + nonzeros;
-    list_positions(sparse, s.position[0]);
-    status = list_columns(sparse, s.position[1]);
+    status = list_positions(sparse, s.position[0]);
+    if (!status) status = list_columns(sparse, s.position[1]);
   }
   if (!status) status = try_order(&s, 0);
   if (!status) status = try_order(&s, 1);

@@ -8,8 +8,13 @@ static void release(mcl_repr *repr) {
   for (int i = 0; i < sum->parts; i++) mcl_repr_release(sum->part[i]);
 }
 
-static void add(const float *from, int64_t count, float *to) {
-  for (int64_t i = 0; i < count; i++) to[i] += from[i];
+static mcl_status add(mcl_context *ctx, const float *from, int64_t count, float *to) {
+  for (int64_t at = 0; at < count; at += MCL_ASK_STEPS) {
+    int64_t end = count - at < MCL_ASK_STEPS ? count : at + MCL_ASK_STEPS;
+    MCL_TRY(mcl_check_cancel(ctx));
+    for (int64_t i = at; i < end; i++) to[i] += from[i];
+  }
+  return MCL_OK;
 }
 
 static mcl_status decode(const mcl_repr *repr, int64_t first, int64_t rows, float *out) {
@@ -20,7 +25,7 @@ static mcl_status decode(const mcl_repr *repr, int64_t first, int64_t rows, floa
   mcl_status status = mcl_repr_decode(sum->part[0], first, rows, out);
   for (int i = 1; i < sum->parts && !status; i++) {
     status = mcl_repr_decode(sum->part[i], first, rows, part);
-    if (!status) add(part, count, out);
+    if (!status) status = add(repr->ctx, part, count, out);
   }
   mcl_free(repr->ctx, part);
   return status;
@@ -47,7 +52,7 @@ static mcl_status matmul(const mcl_repr *repr, const float *x, int64_t batch, fl
   MCL_TRY(mcl_repr_matmul(sum->part[0], x, batch, y, rest));
   for (int i = 1; i < sum->parts; i++) {
     MCL_TRY(mcl_repr_matmul(sum->part[i], x, batch, scratch, rest));
-    add(scratch, batch * mcl_shape_rows(repr->shape), y);
+    MCL_TRY(add(repr->ctx, scratch, batch * mcl_shape_rows(repr->shape), y));
   }
   return MCL_OK;
 }
@@ -94,6 +99,7 @@ const mcl_repr_kind mcl_sum_kind = {.id = 6,
                                     .size = sizeof(mcl_sum),
                                     .release = release,
                                     .decode = decode,
+                                    .is_whole = true,
                                     .matmul = matmul,
                                     .matmul_scratch = matmul_scratch,
                                     .read = read,

@@ -36,7 +36,7 @@ static mcl_status copy(const mcl_repr *repr, mcl_repr **out) {
 /* Each part has a gradient of its own: what clips or decays one in place does not touch the others. */
 static mcl_status pull(mcl_trained_repr *t, const float *gradient) {
   for (int i = 0; i < t->parts; i++) {
-    memcpy(t->part_gradient[i], gradient, (size_t)t->repr->count * sizeof(float));
+    MCL_TRY(mcl_copy(t->ctx, t->part_gradient[i], gradient, (size_t)t->repr->count * sizeof(float)));
     MCL_TRY(mcl_trained_pull(t->part[i], t->part_gradient[i]));
   }
   return MCL_OK;
@@ -45,7 +45,10 @@ static mcl_status pull(mcl_trained_repr *t, const float *gradient) {
 static mcl_status push(mcl_trained_repr *t, float *dense) {
   for (int i = 0; i < t->parts; i++) {
     MCL_TRY(mcl_trained_push(t->part[i], t->part_values[i]));
-    for (int64_t j = 0; j < t->repr->count; j++) dense[j] = (i ? dense[j] : 0) + t->part_values[i][j];
+    for (int64_t j = 0; j < t->repr->count; j++) {
+      if (j % MCL_ASK_STEPS == 0) MCL_TRY(mcl_check_cancel(t->ctx));
+      dense[j] = (i ? dense[j] : 0) + t->part_values[i][j];
+    }
   }
   return MCL_OK;
 }

@@ -11,7 +11,8 @@
 #include "base/bytes.h"
 #include "base/threads.h"
 
-#define CHUNK ((int64_t)1 << 16) /* elements of a parallel conversion or check */
+#define CHUNK ((int64_t)1 << 16)    /* elements of a parallel conversion or check */
+#define CONVERTED ((size_t)1 << 20) /* by one thread, between two questions whether to stop */
 
 static mcl_status new_header(mcl_context *ctx, mcl_dtype dtype, mcl_shape shape, mcl_tensor **out, size_t *size) {
   int64_t count;
@@ -156,6 +157,15 @@ mcl_status mcl_tensor_rows(mcl_tensor *t, int64_t first, int64_t count, mcl_tens
 }
 
 /* ---- Copies and conversions ---- */
+
+mcl_status mcl_convert_long(mcl_context *ctx, mcl_dtype from, const void *src, mcl_dtype to, void *dst, size_t n) {
+  for (size_t at = 0; at < n; at += CONVERTED) {
+    MCL_TRY(mcl_check_cancel(ctx));
+    mcl_convert(from, (const uint8_t *)src + at * mcl_dtype_size(from), to, (uint8_t *)dst + at * mcl_dtype_size(to),
+                n - at < CONVERTED ? n - at : CONVERTED);
+  }
+  return MCL_OK;
+}
 
 typedef struct conversion {
   mcl_tensor *from, *to;

@@ -56,5 +56,7 @@ static inline float *mcl_tensor_f32(mcl_tensor *t) { return (float *)t->data; } 
 bool mcl_dtype_is_integer(mcl_dtype dtype); /* bool is one */
 /* Conversion of n elements. To an integer: rounded to even, clamped; NaN becomes 0. To bool: not zero. */
 void mcl_convert(mcl_dtype from, const void *src, mcl_dtype to, void *dst, size_t n);
+/* The same of much, asking now and then whether to stop. */
+mcl_status mcl_convert_long(mcl_context *ctx, mcl_dtype from, const void *src, mcl_dtype to, void *dst, size_t n);
 
 #endif
