@@ -5,7 +5,7 @@
 --    layers with large weights, such as small convolutions, keep more of them than wide linear layers. Then a stage of
 --    training lets the rest make up for it. The paper set a density a layer by hand; one threshold finds them.
 -- 2. Share. Each layer's weights become entries of a small codebook (exact k-means), and training goes on with one
---    gradient an entry: the sum over the weights that use it.
+--    gradient an entry: the sum over the weights that use it, scaled so that an entry moves as they would on average.
 --
 -- The best epoch by the held-out part of the training data is kept; the test set is never looked at.
 local mcl = require "mcl"
@@ -37,7 +37,7 @@ return mcl.recipe {
     epochs = { 3, "training after the last stage", min = 0, max = 1000 },
     share_epochs = { 1, "training of the codebooks", min = 0, max = 1000 },
     rate = { 0.03, "learning rate while pruning", min = 0, max = 10 },
-    share_rate = { 0.002, "learning rate of the codebooks", min = 0, max = 10 },
+    share_rate = { 0.05, "learning rate of the codebooks", min = 0, max = 10 },
     weight_decay = { 1e-4, "pull of the weights towards zero while pruning", min = 0, max = 1 },
     batch = { 64, "images a step", min = 1, max = 65536 },
     shift = { 1, "augmentation of images: pixels moved at most", min = 0, max = 8 },

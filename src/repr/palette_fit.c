@@ -206,7 +206,18 @@ static mcl_status copy(const mcl_repr *repr, mcl_repr **out) {
   return status;
 }
 
-/* ---- Training: codes stay, the entries move by the sum of the gradients of their values (Han et al. 2016) ---- */
+/* ---- Training: codes stay, the entries move by the sum of the gradients of their values (Han et al. 2016) ----
+ *
+ * An entry e stands for n weights, so its gradient is a sum of n and its curvature up to n² that of one: at a rate that
+ * suits single weights it would be thrown far out. What is trained is q = e · √n, by which weights move as far as q does: a
+ * step of descent is then the step of the weights themselves, projected onto what the codebook can be. So one rate suits
+ * every representation. √n is taken to a power of two, by which nothing is rounded. */
+
+static float unit_of(int64_t count) {
+  float unit = 1;
+  while ((double)unit * (double)unit * 2 < (double)count) unit *= 2;
+  return unit;
+}
 
 static mcl_status pull(mcl_trained_repr *t, const float *gradient) {
   const mcl_palette *palette = (const mcl_palette *)t->repr;
@@ -218,13 +229,13 @@ static mcl_status pull(mcl_trained_repr *t, const float *gradient) {
     sum[1][palette->codes[i + 1]] += (double)gradient[i + 1];
   }
   if (i < t->repr->count) sum[0][palette->codes[i]] += (double)gradient[i];
-  for (int c = 0; c < palette->entries; c++) t->own.gradient[c] = (float)(sum[0][c] + sum[1][c]);
+  for (int c = 0; c < palette->entries; c++) t->own.gradient[c] = (float)((sum[0][c] + sum[1][c]) / (double)t->unit[c]);
   return MCL_OK;
 }
 
 static mcl_status push(mcl_trained_repr *t, float *dense) {
   mcl_palette *palette = (mcl_palette *)t->repr;
-  memcpy(palette->codebook, t->own.values, (size_t)palette->entries * sizeof(float));
+  for (int c = 0; c < palette->entries; c++) palette->codebook[c] = t->own.values[c] / t->unit[c];
   if (palette->half) mcl_repr_round_halves(palette->codebook, (size_t)palette->entries);
   return mcl_repr_decode(t->repr, 0, mcl_shape_rows(t->repr->shape), dense);
 }
@@ -233,11 +244,18 @@ static const mcl_trained_kind trained_kind = {.pull = pull, .push = push};
 
 static mcl_status train(mcl_repr *repr, mcl_trained_repr **out) {
   const mcl_palette *palette = (const mcl_palette *)repr;
+  int64_t uses[256] = {0};
   MCL_TRY(mcl_trained_begin(repr, &trained_kind, out));
-  mcl_status status = mcl_trained_own(*out, NULL, palette->entries);
-  if (!status) memcpy((*out)->own.values, palette->codebook, (size_t)palette->entries * sizeof(float));
+  mcl_trained_repr *t = *out;
+  mcl_status status = mcl_trained_own(t, NULL, palette->entries);
+  if (!status) status = mcl_alloc_array(t->ctx, (size_t)palette->entries, sizeof *t->unit, &t->unit);
+  for (int64_t i = 0; i < repr->count && !status; i++) uses[palette->codes[i]]++;
+  for (int c = 0; c < palette->entries && !status; c++) {
+    t->unit[c] = unit_of(uses[c]);
+    t->own.values[c] = palette->codebook[c] * t->unit[c];
+  }
   if (status) {
-    mcl_trained_free(*out);
+    mcl_trained_free(t);
     *out = NULL;
   }
   return status;

@@ -24,6 +24,7 @@ struct mcl_trained_repr {
   mcl_parameter own;                         /* a leaf's; count 0: none */
   float *part_values[MCL_REPR_MOST_PARTS];   /* dense form of each part, freed with this */
   float *part_gradient[MCL_REPR_MOST_PARTS]; /* its gradient, likewise */
+  float *unit; /* of each of a leaf's parameters, where they are not what they stand for; freed with this */
   float *latent, *own_memory; /* a leaf's values and gradient where they are neither bound nor the representation's */
   mcl_trained_repr *part[MCL_REPR_MOST_PARTS];
   int parts;

@@ -19,6 +19,7 @@ void mcl_trained_free(mcl_trained_repr *t) {
     mcl_free(t->ctx, t->part_values[i]);
     mcl_free(t->ctx, t->part_gradient[i]);
   }
+  mcl_free(t->ctx, t->unit);
   mcl_free(t->ctx, t->latent);
   mcl_free(t->ctx, t->own_memory);
   mcl_free(t->ctx, t->list);
