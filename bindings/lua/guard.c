@@ -21,7 +21,6 @@ static int finish_call(lua_State *L, int status, lua_KContext before_results) {
 
 static int guarded_pcall(lua_State *L) {
   luaL_checkany(L, 1);
-  mcl_lua_poll(L, 0);
   lua_pushboolean(L, true);
   lua_insert(L, 1);
   return finish_call(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, finish_call), 0);
@@ -240,6 +239,9 @@ void mcl_lua_guard_library(lua_State *L, bool text_alone) {
   lua_pop(L, 1);
   if (lua_getglobal(L, LUA_COLIBNAME) == LUA_TTABLE) luaL_setfuncs(L, coroutines, 0);
   lua_pop(L, 1);
+  if (lua_getglobal(L, LUA_STRLIBNAME) == LUA_TTABLE) mcl_lua_guard_patterns(L);
+  lua_pop(L, 1);
+  mcl_lua_guard_loops(L);
   guard_load(L, text_alone);
   mcl_lua_record(L)->guarded = true;
 }

@@ -19,7 +19,9 @@ void mcl_lua_leave_coroutine(lua_State *L, lua_State *before);
 void mcl_lua_hurry(mcl_lua *lua, int instructions);
 void mcl_lua_set_heaviest(mcl_lua *lua, int heavy_class);
 
-/* guard.c: what of Lua's own library catches errors, or loops in C, in forms that a stop ends. */
+void mcl_lua_guard_patterns(lua_State *L); /* pattern.c: into the table of string functions on the top */
+void mcl_lua_guard_loops(lua_State *L);    /* guard_loops.c: functions of tables, and string.rep */
+/* guard.c: all of that, and what of Lua's own library catches errors, or loops in C, in forms that a stop ends. */
 void mcl_lua_guard_library(lua_State *L, bool text_alone); /* text_alone: load takes no bytecode, and no long text */
 
 #endif
