@@ -47,4 +47,28 @@ for words in "convert net.bin OUT" "magnitude net.bin -o OUT --quiet --set densi
   [ "$(stat -c %s a.mcl)" -le "$(stat -c %s plain.mcl)" ] || fail "a wrap made the file larger"
 done
 works "" magnitude --zstd net.bin -o e.mcl --quiet # takes no argument that is no level
+# ---- --dry-run fits a terminal, whatever the names and however many the candidates ----
+cat >many.lua <<'LUA'
+local mcl = require "mcl"
+local function candidates()
+  local list = {}
+  for bits = 1, 8 do
+    list[bits] = mcl.prune { density = 0.25 } .. mcl.share { bits = bits }
+    list[8 + bits] = mcl.quantize { bits = bits, group = 8 }
+  end
+  return list
+end
+return mcl.recipe { about = "many candidates", candidates = candidates, run = function() end }
+LUA
+works " 16  quantize" ./many.lua net.bin --dry-run
+[ "$(awk 'length > 100' out | wc -l)" = 0 ] || fail "--dry-run is wider than 100 columns"
+[ "$(grep -c '^all' out)" -ge 2 ] || fail "--dry-run of sixteen candidates has not been divided"
+works '"candidates"' ./many.lua net.bin --dry-run --json
+python3 - <<'PY' || fail "--dry-run --json: not what it promises"
+import json
+d = json.load(open("out"))
+assert set(d) == {"bytes", "dense_bytes", "ratio", "candidates"} and len(d["candidates"]) == 16, d
+for c in d["candidates"]:
+    assert c["bytes"] == sum(l["bytes"] for l in c["layers"]) and len(c["layers"]) == 12, c
+PY
 echo "$checks checks"

@@ -94,7 +94,9 @@ end
 
 local function dry_run(recipe, values, model, data, args)
   local dry = require "mcl.commands.dry_run"
-  shown.print(dry.candidates(model, recipe, values))
+  local dense = common.dense_bytes(model)
+  local found = dry.measure(model, recipe, values)
+  if not args.json then shown.print(dry.text(found)) end
   local job = require("mcl.job").new(model, {
     data = data, seed = args.seed, dry = true, log = function(text) progress.line(text) end,
   })
@@ -102,11 +104,15 @@ local function dry_run(recipe, values, model, data, args)
   if not ok then
     error("without training, the recipe could not be followed to its end: " .. result, 0)
   end
-  model = result
-  local bytes, dense = model:size { zstd = common.zstd_level(args) }, common.dense_bytes(model)
+  local bytes = result:size { zstd = common.zstd_level(args) }
+  if args.json then
+    return common.print_json {
+      bytes = bytes, dense_bytes = dense, ratio = dense / bytes, candidates = dry.record(found),
+    }
+  end
   shown.print(("\nwithout training the recipe gives %s bytes of %s: ratio %.2f"):format(
     shown.thousands(bytes), shown.thousands(dense), dense / bytes))
-  print "nothing was written"
+  shown.print "nothing was written"
 end
 
 -- Follows the recipe, writes the artifact, judges it; the rest of the record.
