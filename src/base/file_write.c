@@ -96,7 +96,7 @@ static void clear_abandoned(const char *stem) {
 static bool lock_new(int fd) {
   struct stat info;
   if (flock(fd, LOCK_EX | LOCK_NB)) return errno != EWOULDBLOCK;
-  return !fstat(fd, &info) && info.st_nlink > 0;
+  return fstat(fd, &info) || info.st_nlink > 0;
 }
 
 /* Puts digits behind the stem until there is a new file of that name; -1: there can be none. */
