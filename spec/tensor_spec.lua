@@ -65,6 +65,18 @@ describe("a tensor", function()
     assert.equal(40, flat[4])
   end)
 
+  it("refuses a range of more elements than there can be", function()
+    for _, step in ipairs { 1e-9, 1e-320 } do
+      assert.error_matches(function() mcl.arange(0, 1e15, step) end, "more elements than there can be")
+    end
+  end)
+
+  it("refuses views of rows that are not there, however many", function()
+    for _, count in ipairs { 2, math.maxinteger } do
+      assert.error_matches(function() t:rows(2, count) end, ("%d rows from row 2 are not within 1 … 2"):format(count))
+    end
+  end)
+
   it("does not share memory with copies, transposes and permutations", function()
     local copy, turned = t:copy(), t:transpose()
     t[1][2] = 0

@@ -225,7 +225,7 @@ static int tensor_rows(lua_State *L) {
   int64_t first = row_index(L, t, 2, 1);
   int64_t count = lua_isnoneornil(L, 3) ? t->shape.dim[0] - first : mcl_lua_integer(L, 3, "count", 0, INT64_MAX);
   if (count > t->shape.dim[0] - first)
-    mcl_lua_fail(L, "rows %lld … %lld are not within 1 … %lld", (long long)first + 1, (long long)first + count,
+    mcl_lua_fail(L, "%lld rows from row %lld are not within 1 … %lld", (long long)count, (long long)first + 1,
                  (long long)t->shape.dim[0]);
   mcl_lua_check(L, mcl_tensor_rows(t, first, count, mcl_lua_push_tensor(L)));
   return 1;

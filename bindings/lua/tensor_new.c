@@ -150,6 +150,8 @@ static int arange(lua_State *L) {
   double step = lua_isnoneornil(L, 3) ? 1 : mcl_lua_number(L, 3, "step", -1e15, 1e15);
   if (step == 0) mcl_lua_fail(L, "arange: the step is zero");
   double count = floor((last - first) / step + 1e-9) + 1;
+  if (count > 0x1p53)
+    mcl_lua_fail(L, "arange: from %g to %g by %g is more elements than there can be", first, last, step);
   mcl_context *ctx = mcl_lua_ctx(L);
   mcl_tensor **out = mcl_lua_push_tensor(L);
   mcl_lua_check(L, mcl_tensor_new_raw(ctx, MCL_F32, mcl_shape_1(count > 0 ? (int64_t)count : 0), out));

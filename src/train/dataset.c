@@ -70,8 +70,9 @@ void mcl_dataset_release(mcl_dataset *d) {
 mcl_status mcl_dataset_part(mcl_dataset *d, uint64_t seed, int64_t first, int64_t count, mcl_dataset **out) {
   *out = NULL;
   if (first < 0 || count < 1 || first > d->count || count > d->count - first)
-    return mcl_fail(d->ctx, MCL_ERROR_ARGUMENT, "data: rows %lld … %lld are not within its %lld rows", (long long)first,
-                    (long long)first + (long long)count - 1, (long long)d->count);
+    return mcl_fail(d->ctx, MCL_ERROR_ARGUMENT,
+                    "data: %lld rows from row %lld (counted from 0) are not within its %lld", (long long)count,
+                    (long long)first, (long long)d->count);
   uint32_t *order;
   mcl_dataset *part;
   MCL_TRY(mcl_alloc_array(d->ctx, (size_t)d->count, sizeof *order, &order));
