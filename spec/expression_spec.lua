@@ -56,6 +56,13 @@ describe("arithmetic on tensors", function()
     near({ math.sqrt(2) }, mcl.tensor({ 2 }):sqrt():totable())
   end)
 
+  it("names the methods where it is compared by an operator", function()
+    local w = mcl.tensor { 1, 2 }
+    assert.error_matches(function() return w > 0 end, "tensor is compared .*w:gt%(0%) for w > 0; w:lt, w:ge, w:le")
+    assert.error_matches(function() return w <= 2.5 end, "w:gt%(2.5%)")
+    assert.error_matches(function() return w * 2 < w end, "expression is compared element by element")
+  end)
+
   it("compares to 1 or 0, and chooses by it", function()
     assert.same({ { 0, 1, 0 }, { 1, 0, 1 } }, t:lt(0):totable())
     assert.same({ { 1, 0, 1 }, { 0, 1, 0 } }, t:ge(1):totable())

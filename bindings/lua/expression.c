@@ -328,9 +328,19 @@ static void add_rows(lua_State *L, const elementwise_row *rows, size_t count) {
   }
 }
 
+/* Lua makes true or false of what < and <= give, and w > 0 comes as 0 < w: they cannot be element-wise. */
+static int refuse_order(lua_State *L) {
+  int other = mcl_lua_is_operand(L, 1) && !lua_isnumber(L, 1) ? 2 : 1;
+  const char *number = lua_isnumber(L, other) ? lua_tostring(L, other) : "x";
+  return mcl_lua_fail(L, "%s is compared element by element, by methods: w:gt(%s) for w > %s; w:lt, w:ge, w:le",
+                      mcl_lua_type_name(L, 3 - other), number, number);
+}
+
 void mcl_lua_add_elementwise(lua_State *L, bool meta) {
+  static const luaL_Reg orders[] = {{"__lt", refuse_order}, {"__le", refuse_order}, {NULL, NULL}};
   if (meta) {
     add_rows(L, operator_rows, sizeof operator_rows / sizeof *operator_rows);
+    luaL_setfuncs(L, orders, 0);
   } else {
     add_rows(L, method_rows, sizeof method_rows / sizeof *method_rows);
     luaL_setfuncs(L, reductions, 0);

@@ -387,6 +387,13 @@ function Data:part(name)
   return part
 end
 
+--- The training set as arrays: x in the model's shape, labels y, scale, offset.
+function Data:training()
+  local one = self:set "train"
+  check_labels(self, self.spec .. " train", one.y)
+  return shaped(self, one), one.y, one.scale, one.offset
+end
+
 --- Rows first … of the test set as f32, as the model sees them: for comparisons.
 function Data:examples(first, count)
   local one = self:set "test"

@@ -105,6 +105,8 @@ static int open_system(lua_State *L) {
   lua_setfield(L, -2, "interrupted");
   lua_pushcfunction(L, attempt);
   lua_setfield(L, -2, "attempt");
+  lua_pushcfunction(L, mcl_cli_run_untrusted);
+  lua_setfield(L, -2, "run_untrusted");
   keep_exit(L);
   return 1;
 }
