@@ -97,7 +97,7 @@ static int npz_save(lua_State *L) {
     if (strlen(names[i].text) != names[i].size)
       mcl_lua_fail(L, "npz_save: the name \"%s\" goes on after a zero byte", names[i].text);
     mcl_lua_field(L, 2, names[i].text);
-    list[i] = (mcl_named_tensor){(char *)(uintptr_t)names[i].text, mcl_lua_tensor(L, -1)};
+    list[i] = (mcl_named_tensor){.name = (char *)(uintptr_t)names[i].text, .tensor = mcl_lua_tensor(L, -1)};
     lua_rawseti(L, kept, i + 1);
   }
   mcl_lua_check(L, mcl_npz_save(mcl_lua_ctx(L), path, list, count, lua_toboolean(L, 3)));

@@ -252,6 +252,7 @@ static int weights(lua_State *L) {
     lua_setfield(L, -2, "is_state");
     mcl_lua_check(L, mcl_shape_count(m->ctx, m->weights[i].shape, &count));
     set_number(L, "count", count);
+    set_number(L, "file_bytes", (int64_t)m->weights[i].file_bytes);
     if (!brief) {
       mcl_lua_check(L, mcl_weight_load(m, i));
       mcl_repr_text(m->weights[i].repr, text, sizeof text);

@@ -33,6 +33,7 @@ mcl_status mcl_npy_save(mcl_tensor *t, const char *path);
 typedef struct mcl_named_tensor {
   char *name;
   mcl_tensor *tensor;
+  size_t file_bytes; /* of its elements as the file holds them */
 } mcl_named_tensor;
 mcl_status mcl_npz_load(mcl_context *ctx, const char *path, mcl_named_tensor **out, int *count);
 /* The same; of members that `wanted`, a list ended by NULL, does not name, the name is given and no tensor (NULL): what they

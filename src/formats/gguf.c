@@ -349,6 +349,7 @@ static mcl_status read_tensors(mcl_reader *reader, size_t found, uint32_t alignm
     const tensor_entry *entry = &entries[made];
     status = copy_name(ctx, entry->name, &list[made].name);
     if (!status) status = make_tensor(ctx, entry, reader->data, begin + (size_t)entry->offset, map, &list[made].tensor);
+    list[made].file_bytes = entry->size;
   }
   mcl_free(ctx, entries);
   if (status) {

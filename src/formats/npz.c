@@ -136,6 +136,7 @@ static mcl_status read_member(mcl_context *ctx, const char *name, zip_t *archive
     goto done;
   }
   if ((status = member_tensor(&member, &out->tensor))) goto done;
+  out->file_bytes = (size_t)stat.comp_size;
 named:
   out->name = tensor_name;
   tensor_name = NULL;

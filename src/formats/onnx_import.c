@@ -303,6 +303,14 @@ static mcl_status turn_back(onnx_import *import, const onnx_node *node, int turn
   return mcl_onnx_place(import, node, &put, "turned", value);
 }
 
+/* What holds a constant in the file: its numbers where they lie in one piece, else the message that has them. */
+static size_t bytes_in_file(const onnx_tensor *tensor) {
+  if (!tensor) return 0;
+  if (tensor->has_raw) return tensor->raw_size;
+  if (tensor->is_external) return (size_t)tensor->length;
+  return (size_t)(tensor->message.end - tensor->message.at);
+}
+
 mcl_status mcl_onnx_weight(onnx_import *import, const onnx_node *node, int index, const char *role, onnx_layout layout,
                            bool is_state, int *value) {
   onnx_value *input = mcl_onnx_input(import, node, index);
@@ -327,8 +335,12 @@ mcl_status mcl_onnx_weight(onnx_import *import, const onnx_node *node, int index
   }
   mcl_tensor_release(changed);
   mcl_tensor_release(t);
-  if (!status) *made = *value;
-  return status;
+  if (status) return status;
+  const onnx_value *root = &import->values[input->root];
+  if (root->as_is < 0 && root->transposed < 0) /* else another weight has been made of the same numbers */
+    import->model->weights[import->model->values[*value].weight].file_bytes = bytes_in_file(root->tensor);
+  *made = *value;
+  return MCL_OK;
 }
 
 /* ---- Nodes ---- */

@@ -121,6 +121,7 @@ static mcl_status read_tensors(mcl_context *ctx, const char *path, json_t *heade
   for (; !status && made < found; made++) {
     status = mcl_strdup(ctx, entries[made].name, &list[made].name);
     if (!status) status = make_tensor(ctx, &entries[made], data, offset, map, &list[made].tensor);
+    list[made].file_bytes = entries[made].end - entries[made].begin;
   }
   mcl_free(ctx, entries);
   if (status) {

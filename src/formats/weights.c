@@ -24,6 +24,7 @@ static mcl_status add_tensor(mcl_model *model, const mcl_named_tensor *named) {
   mcl_status status = mcl_tensor_narrow(named->tensor, is_float ? dtype : MCL_F32, what, &values);
   if (!status) status = mcl_dense_new(values, &repr);
   if (!status) status = mcl_model_add_weight(model, named->name, repr, false, &value);
+  if (!status) model->weights[model->weight_count - 1].file_bytes = named->file_bytes;
   mcl_repr_release(repr);
   mcl_tensor_release(values);
   return status;

@@ -101,8 +101,10 @@ typedef struct mcl_value {
 typedef struct mcl_weight {
   char *name; /* "conv1.weight" */
   mcl_shape shape;
-  mcl_repr *repr;    /* NULL: still coded, see mcl_weight_load */
-  bool is_state;     /* running statistics: not trained, not compressed */
+  mcl_repr *repr; /* NULL: still coded, see mcl_weight_load */
+  bool is_state;  /* running statistics: not trained, not compressed */
+  size_t
+      file_bytes; /* that hold it in the file of another format that it was read from; 0: not known, or counted before */
   mcl_tensor *dense; /* cached values, made by mcl_weight_values; NULL after repr changed */
 } mcl_weight;
 

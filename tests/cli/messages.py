@@ -22,6 +22,9 @@ labels = [i % 3 for i in range(40)]
 data = {"x_train": npy(x, (40, 4)), "y_train": npy(labels, (40,), "<i8", "q"), "x_test": npy(x, (40, 4)), "y_test": npy(labels, (40,), "<i8", "q")}
 npz("d.npz", **data)
 npz("w.npz", w=npy(x[:12], (3, 4)))
+half = b"".join(struct.pack("<e", v) for v in x[:32])
+text = b'{"w":{"dtype":"F16","shape":[4,8],"data_offsets":[0,64]},"n":{"dtype":"I8","shape":[3],"data_offsets":[64,67]}}'
+open("half.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + half + b"\1\2\3")
 open("x.npy", "wb").write(npy(x[:4], (1, 4)))
 open("net.lua", "w").write('local nn = require("mcl").nn\nreturn nn.sequential { input = { 4 }, nn.linear { out = 512 }, nn.relu(), nn.linear { out = 3 } }\n')
 odd = r"\255\254\27[31m<b>"  # as Lua spells it: no UTF-8, a terminal's command, a tag

@@ -81,6 +81,25 @@ refuses 1 '\xff\x1b[2Jx.mcl' inspect "$(printf '\377\033[2Jx.mcl')"
 refuses 2 '\x1b[2J' "$(printf '\033[2J')"
 checks=$((checks + 8))
 
+# ---- What a file holds of each weight is looked up, not computed ----
+works "dense 140" inspect half.safetensors
+mcl inspect half.safetensors --json >held.json
+mcl convert net.lua held.onnx
+mcl inspect held.onnx --json >held_onnx.json
+mcl inspect net.lua --json >drawn.json
+python3 - <<'PY'
+import json, os
+layers = {layer["name"]: layer for layer in json.load(open("held.json"))["layers"]}
+assert [layers["w"]["bytes"][k] for k in ("dense", "coded", "file")] == [128, 64, 64], layers
+assert [layers["n"]["bytes"][k] for k in ("dense", "coded", "file")] == [12, 3, 3], layers
+assert layers["w"]["bits"] == 16
+onnx = json.load(open("held_onnx.json"))
+assert [layer["bytes"]["file"] for layer in onnx["layers"]] == [4 * 512 * 4, 4 * 512, 4 * 3 * 512, 4 * 3], onnx
+assert sum(layer["bytes"]["file"] for layer in onnx["layers"]) <= os.path.getsize("held.onnx")
+assert all(layer["bytes"]["file"] == 0 for layer in json.load(open("drawn.json"))["layers"])
+PY
+checks=$((checks + 3))
+
 # ---- A C header compiles, whatever its file is called ----
 for name in int register class operator_ main NULL errno 3d _Bool __x é "a b" a.b.c "" "x*" "$(printf '%080d' 1)"; do
   works "" convert w.npz "./$name.h"

@@ -94,7 +94,7 @@ static void archives_go_through_links_too(void **state) {
   mcl_tensor *t;
   assert_int_equal(symlink("real.npz", "link.npz"), 0);
   assert_ok(f->ctx, mcl_tensor_new(f->ctx, MCL_F32, (mcl_shape){1, {3}}, &t));
-  mcl_named_tensor named = {"w", t};
+  mcl_named_tensor named = {.name = "w", .tensor = t};
   assert_ok(f->ctx, mcl_npz_save(f->ctx, "link.npz", &named, 1, false));
   assert_link("link.npz", true);
   assert_link("real.npz", false);

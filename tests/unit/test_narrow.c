@@ -111,7 +111,7 @@ static void files_of_weights_are_narrowed_with_a_look(void **state) {
   const int64_t whole[] = {16777217};
   for (int i = 0; i < 2; i++) {
     mcl_model *model;
-    mcl_named_tensor list[2] = {{(char *)(uintptr_t) "w", tensor_of(*state, MCL_F64, 1, wide)}};
+    mcl_named_tensor list[2] = {{.name = (char *)(uintptr_t) "w", .tensor = tensor_of(*state, MCL_F64, 1, wide)}};
     assert_fails(*state, MCL_ERROR_NUMERIC, "weight \"w\": infinity at element 0",
                  open_saved(*state, paths[i], list, 1, &model));
     mcl_tensor_release(list[0].tensor);
@@ -127,8 +127,8 @@ static void files_of_weights_are_narrowed_with_a_look(void **state) {
 static void a_tensor_of_no_elements_is_left_out_with_a_line(void **state) {
   const float one[] = {1};
   mcl_model *model;
-  mcl_named_tensor list[2] = {{(char *)(uintptr_t) "none", NULL},
-                              {(char *)(uintptr_t) "w", tensor_of(*state, MCL_F32, 1, one)}};
+  mcl_named_tensor list[2] = {{.name = (char *)(uintptr_t) "none", .tensor = NULL},
+                              {.name = (char *)(uintptr_t) "w", .tensor = tensor_of(*state, MCL_F32, 1, one)}};
   assert_ok(*state, mcl_tensor_new(*state, MCL_F32, mcl_shape_2(0, 4), &list[0].tensor));
   assert_ok(*state, open_saved(*state, "hole.safetensors", list, 2, &model));
   assert_int_equal(model->weight_count, 1);

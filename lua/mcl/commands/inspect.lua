@@ -5,7 +5,8 @@ local common = require "mcl.commands.common"
 local paths = require "mcl.path"
 local shown = require "mcl.shown"
 
--- The same table for a model of another format: all weights are dense.
+-- The same table for a model of another format. What the file holds of a weight is what its reader saw there: nothing
+-- of an architecture, whose weights are drawn, and numbers that several weights are made of are counted once.
 local function of_model(path)
   local model, bytes = common.model(path)
   local layers, dense = {}, 0
@@ -18,10 +19,11 @@ local function of_model(path)
     dense = dense + 4 * weight.count
     layers[index] = {
       name = weight.name, op = node and node.op or "", shape = weight.shape, representation = weight.representation,
-      density = weight.count > 0 and weight.nonzeros / weight.count or 1, bits = weight.bits, coder = "",
+      density = weight.count > 0 and weight.nonzeros / weight.count or 1, coder = "",
+      bits = weight.file_bytes > 0 and 8 * weight.file_bytes / weight.count or nil,
     }
-    local size = 4 * weight.count
-    layers[index].bytes = { dense = size, packed = size, coded = size, file = size }
+    local held = weight.file_bytes
+    layers[index].bytes = { dense = 4 * weight.count, packed = held, coded = held, file = held }
   end
   bytes = bytes or dense
   return { bytes = bytes, dense_bytes = dense, ratio = dense / bytes, layers = layers }
