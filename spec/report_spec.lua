@@ -65,6 +65,65 @@ describe("the report as a page", function()
   end)
 end)
 
+describe("what is measured for the report", function()
+  local measure = require "mcl.measure"
+  local mcl = require "mcl"
+  local support = dofile "spec/support.lua"
+
+  it("counts every weight once: in a bin, or among the zeros", function()
+    local model = support.mlp()
+    model:compress { fc1 = mcl.prune { density = 0.5 } .. mcl.share { bits = 2 } }
+    local weights = measure.weights(model)
+    for i, layer in ipairs(model:layers()) do
+      local sum = weights[i].zeros
+      for _, count in ipairs(weights[i].histogram) do
+        assert.is_true(count >= 0)
+        sum = sum + count
+      end
+      assert.equal(layer.count, sum)
+    end
+    assert.equal(24, weights[1].zeros)
+    assert.equal(4, #weights[1].codebook)
+    assert.is_nil(weights[2].codebook)
+  end)
+
+  it("says what plainer means take, of the model of before, which stays as it is", function()
+    local model = support.convnet()
+    local before = model:size()
+    local beside = measure.beside(model)
+    assert.equal(before, beside[2].bytes)
+    assert.is_true(beside[3].bytes < beside[1].bytes)
+    assert.equal("dense", model:layers()[1].representation.kind)
+  end)
+
+  it("lists the graph in running order", function()
+    local graph = measure.graph(support.mlp())
+    assert.same({ "fc1", "relu1", "fc2" }, { graph[1].name, graph[2].name, graph[3].name })
+    assert.equal(48, graph[1].multiply_adds)
+    assert.equal("relu1", graph[3].inputs[1])
+  end)
+
+  it("has its sections on the page, and names in them are escaped", function()
+    local one = record()
+    one.files = { { path = "a<b>.bin", bytes = 900, hash = "0123" } }
+    one.beside = { { name = "dense, zstd 19", bytes = 400 } }
+    one.classes = { { class = 0, count = 10, accuracy = 0.5 }, { class = 1, count = 0 } }
+    one.epochs = { { fit = 1, epoch = 1, loss = 2 }, { fit = 2, epoch = 1, loss = 1, validation_accuracy = 0.75 } }
+    one.weights = { { name = "<i>", least = -1, greatest = 1, zeros = 3, histogram = { 1, 2 }, codebook = { 0.5 } } }
+    one.graph = { { name = "<u>", op = "relu", shape = { -1, 4 }, inputs = { "x" }, multiply_adds = 0 } }
+    local html = report.html(one)
+    local texts = {
+      "a&lt;b&gt;.bin", "dense, zstd 19", "2.00", "50.00 %", "Training", "a codebook of 1",
+      "&lt;i&gt;", "&lt;u&gt;", "n×4",
+    }
+    for _, text in ipairs(texts) do
+      assert.matches(text, html, 1, true)
+    end
+    assert.is_nil(html:match "<[iu]>")
+    assert.equal(one.beside[1].bytes, core.json_decode(report.json(one)).beside[1].bytes)
+  end)
+end)
+
 describe("the report as JSON", function()
   it("holds the record", function()
     local back = core.json_decode(report.json(record()))

@@ -45,7 +45,7 @@ function job.new(model, options)
   local self = setmetatable({
     model = model, source = options.data, seed = options.seed or 0, snapshots = options.snapshots, write = options.log,
     has_data = options.data ~= nil,
-    dry = options.dry, fits = 0, steps = {}, began = core.now(), data = parts(options.data),
+    dry = options.dry, fits = 0, steps = {}, epochs = {}, began = core.now(), data = parts(options.data),
   }, Job)
   model.hooks = {
     before_fit = function(...) return self:before_fit(...) end,
@@ -153,6 +153,10 @@ function Job:before_fit(_, options)
   local user = options.epoch_end
   options.epoch_end = function(report)
     self:log(epoch_line(fit, report))
+    self.epochs[#self.epochs + 1] = {
+      fit = fit, epoch = report.epoch, loss = report.loss, accuracy = report.accuracy, rate = report.rate,
+      validation_loss = report.validation_loss, validation_accuracy = report.validation_accuracy,
+    }
     if user then return user(report) end
   end
   return nil

@@ -173,6 +173,15 @@ local function dry_run(recipe, values, model, data, args)
   shown.print "nothing was written"
 end
 
+-- What only a report shows.
+local function add_details(run, model, record)
+  local measure = require "mcl.measure"
+  local files = { run.args.model, run.out, table.unpack(run.data and run.data.files or {}) }
+  record.files, record.beside = measure.files(files), measure.beside(run.before)
+  record.weights, record.graph, record.epochs = measure.weights(model), measure.graph(model), run.job.epochs
+  record.classes = run.data and measure.classes(model, run.data) or nil
+end
+
 -- Follows the recipe, writes the artifact, judges it; the rest of the record.
 local function compress(run, record)
   local args, model, job = run.args, run.model, run.job
@@ -186,7 +195,10 @@ local function compress(run, record)
   record.after.bytes, record.after.ratio = info.bytes, info.ratio
   record.dense_bytes, record.layers, record.steps = info.dense_bytes, info.layers, job.steps
   record.seconds = core.now() - run.began
-  if args.report then require("mcl.report").write(args.report, record) end
+  if args.report then
+    add_details(run, model, record)
+    require("mcl.report").write(args.report, record)
+  end
 end
 
 local function work(run)
@@ -209,7 +221,7 @@ local function work(run)
     data = args.data or "none",
   }
   local snapshots = require("mcl.resume").open(run.out, settings, args.resume, log)
-  run.model, run.data = model, data
+  run.model, run.data, run.before = model, data, args.report and model:copy() or nil
   run.job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
   common.keeping(snapshots, arguments, function() compress(run, record) end)
   snapshots:remove()
