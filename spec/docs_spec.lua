@@ -33,3 +33,42 @@ describe("docs/api-lua.md", function()
     assert.is_true(#printed > 5)
   end)
 end)
+
+describe("the presets of schemes in docs/api-lua.md", function()
+  local mcl = require "mcl"
+  local weight = mcl.random({ 12, 40 }, { seed = 1, kind = "normal" })
+  local must = {
+    prune = { density = 0.3 }, share = { bits = 3 }, quantize = { bits = 3 }, lowrank = { rank = 3 }, keep = {},
+    sum = { mcl.lowrank { rank = 2 }, mcl.prune { density = 0.1 } },
+  }
+  local said = {} -- what a page cannot say as a value of Lua
+  said["share iterations"], said["share seed"], said["lowrank factors"] = 0, 0, "none"
+
+  local function values(kind, key, value)
+    local options = {}
+    for name, needed in pairs(must[kind]) do
+      options[name] = needed
+    end
+    if key then options[key] = value end
+    return mcl[kind](options):apply(weight):values():totable()
+  end
+
+  local found = 0
+  for line in io.lines "docs/api-lua.md" do
+    local kind, key, preset = line:match "^| `(%l+)` `(%l+)` | ([^;:|]+)"
+    if must[kind] then
+      found = found + 1
+      it(("%s { %s = } is as if it were left out"):format(kind, key), function()
+        local text = preset:match "^`(.*)`" or preset:match "^%d+"
+        local value = said[kind .. " " .. key]
+        if value == nil then value = load("return " .. text)() end
+        if value == "none" then return assert.same(values(kind), values(kind, key, mcl.keep())) end
+        assert.same(values(kind), values(kind, key, value))
+      end)
+    end
+  end
+
+  it("are all there", function()
+    assert.equal(15, found)
+  end)
+end)
