@@ -24,6 +24,21 @@ if(NOT MCL_RUNTIME_ONLY)
   install(FILES lua/mcl.d.lua DESTINATION ${CMAKE_INSTALL_DATADIR}/mcl OPTIONAL)
   install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/mcl)
   install(DIRECTORY examples/models DESTINATION ${CMAKE_INSTALL_DATADIR}/mcl)
+  if(NOT CMAKE_CROSSCOMPILING) # the program writes its own manual and completions, from its parsers
+    add_custom_command(OUTPUT shell/mcl.1 shell/mcl shell/_mcl shell/mcl.fish
+      COMMAND ${CMAKE_COMMAND} -E make_directory shell
+      COMMAND mcl_program manual > shell/mcl.1
+      COMMAND mcl_program completion bash > shell/mcl
+      COMMAND mcl_program completion zsh > shell/_mcl
+      COMMAND mcl_program completion fish > shell/mcl.fish
+      DEPENDS mcl_program)
+    add_custom_target(mcl_shell ALL DEPENDS shell/mcl.1 shell/mcl shell/_mcl shell/mcl.fish)
+    set(MCL_SHELL ${CMAKE_CURRENT_BINARY_DIR}/shell)
+    install(FILES ${MCL_SHELL}/mcl.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(FILES ${MCL_SHELL}/mcl DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+    install(FILES ${MCL_SHELL}/_mcl DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+    install(FILES ${MCL_SHELL}/mcl.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+  endif()
   configure_file(cmake/mcl.pc.in mcl.pc @ONLY)
   install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mcl.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()

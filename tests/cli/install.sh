@@ -7,6 +7,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cmake --install "$MCL_BUILD" --prefix "$work/prefix" >/dev/null
 test -x "$work/prefix/bin/mcl"
+grep -q '^.TH MCL 1' "$work/prefix/share/man/man1/mcl.1"
+grep -q 'complete -F _mcl' "$work/prefix/share/bash-completion/completions/mcl"
 "$work/prefix/bin/mcl" --version
 test -e "$work/prefix/include/mcl/mcl.h" && test -e "$work/prefix/include/mcl/mcl_runtime.h"
 

@@ -71,4 +71,33 @@ assert set(d) == {"bytes", "dense_bytes", "ratio", "candidates"} and len(d["cand
 for c in d["candidates"]:
     assert c["bytes"] == sum(l["bytes"] for l in c["layers"]) and len(c["layers"]) == 12, c
 PY
+# ---- The manual has what --help prints; completions know commands, recipes and their options ----
+works ".TH MCL 1" manual
+cp out mcl.1
+sed 's/\\-/-/g' mcl.1 >plain.1
+for command in train eval inspect convert verify infer diff recipes completion manual; do
+  works "Usage: mcl $command" "$command" --help
+  grep -o -- '--[a-z][a-z-]*' out | while read -r option; do
+    grep -qF -- "$option" plain.1 || fail "the manual does not have $option of $command"
+  done
+  grep -q "^.SS $command$" mcl.1 || fail "the manual has no section on $command"
+done
+grep -q 'density=0.1 ' plain.1 || fail "the manual does not have the options of recipes"
+if command -v groff >man.out; then
+  groff -Kutf8 -man -Tutf8 -ww mcl.1 >man.out 2>err && [ ! -s err ] || fail "groff complains of the manual"
+fi
+works "complete -F _mcl" completion bash
+cp out mcl.bash
+completed() { # COMPLETED WORD…: what bash offers for the last word
+  bash -c '. ./mcl.bash; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
+    _mcl mcl "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"; echo "${COMPREPLY[@]}"' bash "$@"
+}
+if command -v bash >bash.out; then
+  [ "$(completed x mcl ev)" = eval ] || fail "bash: ev is not completed to eval"
+  [ "$(completed x mcl magn)" = magnitude ] || fail "bash: recipes are not completed"
+  [ "$(completed x mcl eval --da)" = --data ] || fail "bash: options are not completed"
+fi
+works "#compdef mcl" completion zsh
+works "__fish_mcl" completion fish
+refuses 2 "bash" completion tcsh
 echo "$checks checks"

@@ -25,9 +25,8 @@ local function argparse()
   return assert(load(source, "@argparse.lua", "t", setmetatable({ os = ending }, { __index = _G })))()
 end
 
---- A parser for `mcl NAME`, with --quiet, --verbose, --threads and --dense-limit.
-function common.parser(name, about, examples)
-  local parser = argparse()("mcl " .. name, about, examples and "examples:\n" .. examples or nil)
+-- What every command takes: --quiet, --verbose, --threads and --dense-limit.
+local function with_common_options(parser)
   parser:usage_max_width(100)
   parser:option "--threads":args(1):argname "N":description "processors to use; the result does not depend on it"
   parser:option "--dense-limit":args(1):argname "BYTES"
@@ -35,6 +34,23 @@ function common.parser(name, about, examples)
   parser:flag "--quiet":description "nothing on stderr but errors"
   parser:flag "--verbose":description "more on stderr"
   return parser
+end
+
+--- A parser for `mcl NAME`.
+function common.parser(name, about, examples)
+  return with_common_options(argparse()("mcl " .. name, about, examples and "examples:\n" .. examples or nil))
+end
+
+--- One parser of all commands and of the recipes that come with mcl, for completions.
+function common.tree()
+  local tree = argparse()("mcl", "compresses trained neural networks under the control of short Lua recipes")
+  tree:flag "--version":description "mcl's version"
+  for _, name in ipairs(commands.names()) do
+    commands.module(name)(function(_, about)
+      return with_common_options(tree:command(name, (about:match "[^\n]*")))
+    end, { name })
+  end
+  return tree
 end
 
 --- key=value of an option that may come more than once, into a table.

@@ -15,9 +15,9 @@ local function usual()
   }
 end
 
---- What each layer takes under each candidate: { layers = {{ name, shape, dense }}, dense, candidates = {{ scheme, bytes,
--- layers = {bytes} }} }. Where a scheme does not suit a layer its bytes are false, and so is their sum. Nothing in the
--- model changes.
+--- What each layer takes under each candidate:
+-- { layers = {{ name, shape, dense }}, dense, candidates = {{ scheme, bytes, layers = { bytes } }} }.
+-- Where a scheme does not suit a layer its bytes are false, and so is their sum. Nothing in the model changes.
 function dry_run.measure(model, recipe, values)
   local found = { layers = {}, candidates = {}, dense = 0 }
   for i, scheme in ipairs(recipe.candidates and recipe.candidates(values) or usual()) do

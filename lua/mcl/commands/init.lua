@@ -15,12 +15,14 @@ local rows = {
   { "infer", "MODEL --input NAME=x.npy --output NAME=y.npy", "run a model on arrays" },
   { "diff", "A B", "error of each weight between two models" },
   { "recipes", "", "the recipes that come with mcl" },
+  { "completion", "bash|zsh|fish", "completions for a shell, to be sourced" },
+  { "manual", "", "the page that man(1) shows" },
 }
 
 local NOTES = [[
 MODEL is a file, %s, or an architecture in .lua; .safetensors, .gguf and .npz
 hold weights alone. SPEC is %s. Results go to stdout,
-progress and logs to stderr. Exit: 0 done, 1 the work failed, 2 wrong usage.
+progress and logs to stderr. Exit: 0 done, 1 the work failed, 2 wrong usage, 130 stopped by Ctrl-C.
 
 examples:
   mcl train examples/models/lenet5.lua --data fashion-mnist -o lenet5.bin
@@ -30,7 +32,8 @@ examples:
   mcl inspect lenet5.mcl
   mcl convert lenet5.mcl lenet5.onnx]]
 
-local function help()
+--- What `mcl --help` prints.
+function commands.help()
   local lines = {
     "mcl: compresses trained neural networks under the control of short Lua recipes",
     "",
@@ -50,7 +53,19 @@ function commands.usage(format, ...)
   error({ usage = select("#", ...) > 0 and format:format(...) or format }, 0)
 end
 
--- The module of a command and the name it goes by; a recipe is run by the command "run".
+--- The names of the commands, then of the recipes that come with mcl.
+function commands.names()
+  local names = {}
+  for i, row in ipairs(rows) do
+    names[i] = row[1]
+  end
+  for _, name in ipairs(require("mcl.recipe").embedded()) do
+    names[#names + 1] = name
+  end
+  return names
+end
+
+-- The module's name of a command; a recipe is run by the command "run".
 local function find(word)
   for _, row in ipairs(rows) do
     if row[1] == word then return "mcl.commands." .. word end
@@ -70,6 +85,11 @@ local function find(word)
   commands.usage("%s; mcl --help lists them", require("mcl.check").unknown("command or recipe", word, names))
 end
 
+--- The function of a command or a recipe, by name.
+function commands.module(word)
+  return require(find(word))
+end
+
 local function wants_help(arguments)
   for i = 2, #arguments do
     if arguments[i] == "--help" or arguments[i] == "-h" then return true end
@@ -80,16 +100,16 @@ end
 local function run(arguments)
   local word = arguments[1]
   if word == "--help" or word == "-h" or word == "help" then
-    print(help())
+    print(commands.help())
     return 0
   elseif word == "--version" then
     print("mcl " .. require("mcl.core").version)
     return 0
   elseif not word then
-    io.stderr:write(help(), "\n")
+    io.stderr:write(commands.help(), "\n")
     return 2
   end
-  local command = require(find(word))
+  local command = commands.module(word)
   local common = require "mcl.commands.common"
   common.begin(arguments)
   local parser, work = command(common.parser, arguments)
