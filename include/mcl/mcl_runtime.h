@@ -158,13 +158,17 @@ mcl_status mcl_model_weight_read(mcl_model *model, int index, float *values, siz
 /* The same, lent: decoded once, and the model's as long as it lives. Not to be written. */
 mcl_status mcl_model_weight_values(mcl_model *model, int index, const float **values);
 
-/* Decodes weights that are still coded until time_us has passed (0: until all are). Sets *finished. At least one
- * block is decoded each call, so repeated calls always end. */
+/* Decodes weights that are still coded until time_us has passed (0: until all are, on all threads). Sets *finished. At least
+ * one step is done each call, so repeated calls always end; a call passes its time by at most one: 256 Ki elements of a
+ * stream or of positions, a megabyte of a checksum (each under some 2 ms), or the copying of raw values that the file
+ * does not hold aligned (a .bin does). */
 mcl_status mcl_model_decode(mcl_model *model, uint64_t time_us, bool *finished);
 
 /* ---- Inference ------------------------------------------------------------------------------------------- */
 
-/* A plan to run a model on batches of one size: all memory is taken here, none by mcl_session_run. */
+/* A plan to run a model on batches of one size: all memory is taken here, none by mcl_session_run. Making one decodes what is
+ * still coded, and expands each weight to the form that runs quickest: up to a copy of it as f32, in one go, at some ten
+ * milliseconds for ten million weights. A host that may not wait makes it where it may: before the first frame. */
 typedef struct mcl_session mcl_session;
 
 mcl_status mcl_session_new(mcl_model *model, int64_t batch, mcl_session **out);

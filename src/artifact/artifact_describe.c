@@ -24,6 +24,15 @@ static void note_stream(mcl_hollow *hollow, uint32_t alphabet, uint8_t width, ui
   out->stream_count++;
 }
 
+static void note_positions(mcl_hollow *hollow, const mcl_sparse *sparse, uint8_t layout) {
+  mcl_description *out = hollow->out;
+  if (sparse->nonzeros == 0) return;
+  if (out->positions && out->positions_count < out->stream_capacity)
+    out->positions[out->positions_count] =
+        (mcl_positions_shape){sparse->base.shape, sparse->nonzeros, layout, out->stream_count};
+  out->positions_count++;
+}
+
 static mcl_status read_dense(mcl_hollow *hollow, mcl_shape shape, mcl_repr **out) {
   static _Alignas(64) uint8_t nothing[64]; /* an address for the tensor; it is not read */
   mcl_context *ctx = hollow->reader->ctx;
@@ -53,6 +62,7 @@ static mcl_status read_sparse(mcl_hollow *hollow, mcl_sparse *sparse) {
     symbols = ((uint64_t)sparse->base.count + 7) / 8;
   else if (nonzeros)
     MCL_TRY(mcl_read_count(header, (uint64_t)sparse->base.count, "the number of gap symbols", &symbols));
+  note_positions(hollow, sparse, layout);
   note_stream(hollow, 256, 1, symbols);
   if (shift) note_stream(hollow, 1u << shift, 1, nonzeros);
   return read_hollow(hollow, mcl_shape_1(sparse->nonzeros), &sparse->values);
@@ -146,7 +156,7 @@ mcl_status mcl_describe(mcl_repr_reader *reader, mcl_shape shape, mcl_descriptio
   mcl_hollow hollow = {reader, out};
   mcl_repr *repr;
   out->packed_bytes = 0;
-  out->stream_count = 0;
+  out->stream_count = out->positions_count = 0;
   MCL_TRY(read_hollow(&hollow, shape, &repr));
   mcl_repr_text(repr, out->text, sizeof out->text);
   out->nonzeros = mcl_repr_nonzeros(repr);

@@ -154,7 +154,7 @@ static mcl_status place_streams(mcl_container *container, const mcl_model *model
   return MCL_OK;
 }
 
-mcl_status mcl_container_read(mcl_model *model, int weight, const mcl_coded_stream *streams) {
+mcl_status mcl_container_read(mcl_model *model, int weight, const mcl_repr_reader *ready) {
   mcl_context *ctx = model->ctx;
   const mcl_container *container = mcl_container_of(model);
   const mcl_container_weight *entry = &container->weights[weight];
@@ -164,9 +164,11 @@ mcl_status mcl_container_read(mcl_model *model, int weight, const mcl_coded_stre
   snprintf(what, room, "%s: weight \"%s\"", container->what, model->weights[weight].name);
   mcl_repr_reader reader = {.ctx = ctx,
                             .header = {ctx, entry->header, entry->header_size, 0, what},
-                            .streams = streams,
+                            .streams = container->streams + entry->first_stream,
                             .stream_count = entry->streams,
-                            .map = streams == container->streams + entry->first_stream ? container->map : NULL};
+                            .map = container->map};
+  if (ready)
+    reader.ready = ready->ready, reader.positions = ready->positions, reader.positions_end = ready->positions_end;
   mcl_repr *repr = NULL;
   mcl_status status = mcl_repr_read(&reader, model->weights[weight].shape, &repr);
   if (!status && reader.header.at != reader.header.size)
@@ -186,7 +188,7 @@ mcl_status mcl_container_read(mcl_model *model, int weight, const mcl_coded_stre
 static mcl_status load_weight(mcl_model *model, int weight) {
   const mcl_container *container = mcl_container_of(model);
   MCL_TRY(mcl_container_check_weight(container, model, weight));
-  return mcl_container_read(model, weight, container->streams + container->weights[weight].first_stream);
+  return mcl_container_read(model, weight, NULL);
 }
 
 /* ---- Opening ---- */

@@ -99,8 +99,8 @@ static inline size_t mcl_stream_start(size_t at, size_t alignment) {
   return ((at + 1 + alignment - 1) & ~(alignment - 1)) - 1;
 }
 
-/* The representation of a weight from these streams (which are the container's, or hold the same elements). */
-mcl_status mcl_container_read(mcl_model *model, int weight, const mcl_coded_stream *streams);
+/* The representation of a weight; `ready` has what was decoded ahead, or is NULL. */
+mcl_status mcl_container_read(mcl_model *model, int weight, const mcl_repr_reader *ready);
 
 /* Decoding in steps (artifact_decode.c): frees what is under way. */
 void mcl_slices_free(mcl_container *container);
@@ -111,12 +111,21 @@ typedef struct mcl_stream_shape {
   uint8_t width;
   size_t count;
 } mcl_stream_shape;
+/* Of a sparse representation that has entries: what its positions are made from. */
+typedef struct mcl_positions_shape {
+  mcl_shape shape;
+  int64_t nonzeros;
+  uint8_t layout;
+  int stream; /* of symbols; the next has the low bits where the layout has a shift */
+} mcl_positions_shape;
 typedef struct mcl_description {
   char text[128];
   int64_t nonzeros;
   size_t packed_bytes;       /* of the streams, at fixed bits a symbol */
   mcl_stream_shape *streams; /* room for stream_capacity of them, or NULL; the caller's */
   int stream_count, stream_capacity;
+  mcl_positions_shape *positions; /* room for as many as of streams, or NULL; the caller's */
+  int positions_count;
 } mcl_description;
 mcl_status mcl_describe(mcl_repr_reader *reader, mcl_shape shape, mcl_description *out);
 

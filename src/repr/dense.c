@@ -29,6 +29,15 @@ static mcl_status decode(const mcl_repr *repr, int64_t first, int64_t rows, floa
   return mcl_convert_long(repr->ctx, values->dtype, from, MCL_F32, out, (size_t)(rows * cols));
 }
 
+static mcl_status read_ready(mcl_repr_reader *reader, mcl_dtype dtype, mcl_shape shape, void *elements,
+                             mcl_repr **out) {
+  mcl_tensor *values;
+  MCL_TRY(mcl_tensor_adopt(reader->ctx, dtype, shape, elements, &values));
+  mcl_status status = mcl_dense_new(values, out);
+  mcl_tensor_release(values);
+  return status;
+}
+
 static mcl_status read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out) {
   uint8_t dtype;
   MCL_TRY(mcl_read_u8(&reader->header, &dtype));
@@ -42,6 +51,8 @@ static mcl_status read(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out)
   uint8_t width = size > 4 ? 4 : (uint8_t)size;
   const mcl_coded_stream *stream;
   size_t elements = (size_t)count * (size / width);
+  void *ready = mcl_repr_take_stream(reader, 0, width, elements);
+  if (ready) return read_ready(reader, (mcl_dtype)dtype, shape, ready, out);
   MCL_TRY(mcl_repr_next_stream(reader, 0, width, elements, &stream));
   mcl_tensor *values;
   const uint8_t *plain = reader->map ? mcl_stream_plain(stream->data, stream->size, width, elements) : NULL;

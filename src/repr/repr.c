@@ -97,8 +97,19 @@ mcl_status mcl_repr_decode_stream(mcl_repr_reader *reader, const mcl_coded_strea
   return MCL_OK;
 }
 
+void *mcl_repr_take_stream(mcl_repr_reader *reader, uint32_t alphabet, uint8_t width, size_t count) {
+  if (!reader->ready || count == 0 || reader->next_stream >= reader->stream_count) return NULL;
+  mcl_ready_stream *ready = &reader->ready[reader->next_stream];
+  if (ready->alphabet != alphabet || ready->width != width || ready->count != count) return NULL;
+  void *elements = ready->elements;
+  ready->elements = NULL;
+  if (elements) reader->next_stream++;
+  return elements;
+}
+
 mcl_status mcl_repr_read_stream(mcl_repr_reader *reader, uint32_t alphabet, uint8_t width, size_t count, void *out) {
-  *(void **)out = NULL;
+  *(void **)out = mcl_repr_take_stream(reader, alphabet, width, count);
+  if (*(void **)out) return MCL_OK;
   const mcl_coded_stream *stream;
   void *memory;
   MCL_TRY(mcl_repr_next_stream(reader, alphabet, width, count, &stream));

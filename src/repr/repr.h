@@ -26,6 +26,20 @@ typedef struct mcl_coded_stream {
   size_t size;
 } mcl_coded_stream;
 
+/* What has been decoded ahead of reading, in slices: memory of mcl_alloc that goes to whoever reads it. Each says of what it
+ * was made, and is used only where just that is read. */
+typedef struct mcl_ready_stream {
+  void *elements; /* NULL: not decoded ahead, or taken */
+  uint32_t alphabet;
+  uint8_t width;
+  size_t count;
+} mcl_ready_stream;
+typedef struct mcl_ready_positions {
+  uint32_t *column, *row_start; /* as in mcl_sparse; NULL: taken */
+  mcl_shape shape;
+  int64_t nonzeros;
+} mcl_ready_positions;
+
 /* What a representation is read from: the parameters of the tree in preorder, and its streams in the same order. */
 typedef struct mcl_repr_reader {
   mcl_context *ctx;
@@ -34,7 +48,12 @@ typedef struct mcl_repr_reader {
   int stream_count, next_stream;
   mcl_file_map *map; /* keeps the streams' memory alive for views; NULL: the caller's memory, which outlives */
   int depth;
+  mcl_ready_stream *ready;                        /* [stream_count], or NULL */
+  mcl_ready_positions *positions, *positions_end; /* of the sparse ones, in preorder */
 } mcl_repr_reader;
+
+/* The next stream's elements, where they are ready: now the caller's. NULL: they are not. */
+void *mcl_repr_take_stream(mcl_repr_reader *reader, uint32_t alphabet, uint8_t width, size_t count);
 
 /* The next stream, after mcl_stream_check: only then is memory taken for `count` elements. */
 mcl_status mcl_repr_next_stream(mcl_repr_reader *reader, uint32_t alphabet, uint8_t width, size_t count,

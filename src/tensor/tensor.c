@@ -58,6 +58,18 @@ mcl_status mcl_tensor_new_raw(mcl_context *ctx, mcl_dtype dtype, mcl_shape shape
   return new_owner(ctx, dtype, shape, false, out);
 }
 
+mcl_status mcl_tensor_adopt(mcl_context *ctx, mcl_dtype dtype, mcl_shape shape, void *data, mcl_tensor **out) {
+  size_t size;
+  mcl_status status = new_header(ctx, dtype, shape, out, &size);
+  if (status) {
+    mcl_free(ctx, data);
+    return status;
+  }
+  (*out)->data = data;
+  (*out)->owns_data = true;
+  return MCL_OK;
+}
+
 mcl_status mcl_tensor_wrap(mcl_context *ctx, mcl_dtype dtype, mcl_shape shape, void *data, mcl_tensor **out) {
   size_t size;
   MCL_TRY(new_header(ctx, dtype, shape, out, &size));

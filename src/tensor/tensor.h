@@ -36,6 +36,8 @@ char *mcl_shape_text(mcl_shape shape, char *text);
 
 /* Memory not zeroed. */
 mcl_status mcl_tensor_new_raw(mcl_context *ctx, mcl_dtype dtype, mcl_shape shape, mcl_tensor **out);
+/* Over memory of mcl_alloc, of count × dtype size bytes, which is the tensor's from here on, whatever happens. */
+mcl_status mcl_tensor_adopt(mcl_context *ctx, mcl_dtype dtype, mcl_shape shape, void *data, mcl_tensor **out);
 mcl_status mcl_tensor_map(mcl_context *ctx, mcl_dtype dtype, mcl_shape shape, mcl_file_map *map, size_t offset,
                           mcl_tensor **out); /* read-only; checks bounds and alignment */
 mcl_status mcl_tensor_reshape(mcl_tensor *t, mcl_shape shape, mcl_tensor **out);           /* a view */

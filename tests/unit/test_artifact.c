@@ -251,6 +251,31 @@ static void a_model_is_decoded_in_slices(void **state) {
   }
 }
 
+static void positions_of_a_large_sparse_weight_are_made_in_slices(void **state) {
+  (void)state;
+  mcl_model *model = one_layer(random_sparse(mcl_shape_2(1500, 1000), 0.5, 0, 3)), *again; /* 750,000 entries */
+  mcl_buffer file = encoded(model, &(mcl_artifact_options){.coder = "huffman"});
+  assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again));
+  size_t before = mcl_context_memory(ctx);
+  /* three blocks of values, one of symbols at least; and six steps each to find, to count and to place the entries */
+  assert_true(decode_in_slices(again) > 22);
+  assert_same_weights(model, again);
+  mcl_model_free(again);
+  assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again));
+  for (int stop = 1; stop < 40; stop++) { /* given up anywhere, nothing is left */
+    mcl_model *half;
+    bool finished = false;
+    before = mcl_context_memory(ctx);
+    assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &half));
+    for (int calls = 0; calls < stop && !finished; calls++) assert_ok(mcl_model_decode(half, 1, &finished));
+    mcl_model_free(half);
+    assert_int_equal(mcl_context_memory(ctx), before);
+  }
+  mcl_model_free(again);
+  mcl_buffer_free(&file);
+  mcl_model_free(model);
+}
+
 static void a_weight_is_read_alone_by_its_name(void **state) {
   (void)state;
   mcl_model *model = small_net(), *again;
@@ -589,6 +614,7 @@ int main(void) {
       cmocka_unit_test(dense_weights_of_a_bin_are_used_where_they_are_mapped),
       cmocka_unit_test(an_inspection_says_what_the_representations_say),
       cmocka_unit_test(a_model_is_decoded_in_slices),
+      cmocka_unit_test(positions_of_a_large_sparse_weight_are_made_in_slices),
       cmocka_unit_test(a_weight_is_read_alone_by_its_name),
       cmocka_unit_test(a_damaged_weight_does_not_bar_the_others),
       cmocka_unit_test(a_file_cut_off_anywhere_is_refused),
