@@ -58,29 +58,9 @@ static int repr_nonzeros(lua_State *L) {
 }
 
 /* Multiplications that a product with a vector takes in this form; dense: one an element. */
-static double products(const mcl_repr *repr) {
-  if (repr->kind == &mcl_sparse_kind) return (double)((const mcl_sparse *)repr)->nonzeros;
-  if (repr->kind != &mcl_lowrank_kind && repr->kind != &mcl_sum_kind) return (double)repr->count;
-  const mcl_repr *parts[MCL_REPR_MOST_PARTS];
-  int count = repr->kind->parts(repr, parts);
-  double sum = 0;
-  for (int i = 0; i < count; i++) sum += products(parts[i]);
-  return sum;
-}
-
 static int repr_products(lua_State *L) {
-  lua_pushnumber(L, products(self(L)));
+  lua_pushnumber(L, (lua_Number)mcl_repr_nonzeros(self(L)));
   return 1;
-}
-
-/* Bits of a stored value: of a code where there are codes, else of the dense type. */
-static int value_bits(const mcl_repr *repr) {
-  if (repr->kind == &mcl_palette_kind) return ((const mcl_palette *)repr)->bits;
-  if (repr->kind == &mcl_affine_kind) return ((const mcl_affine *)repr)->bits;
-  if (repr->kind == &mcl_sparse_kind) return value_bits(((const mcl_sparse *)repr)->values);
-  if (repr->kind == &mcl_lowrank_kind) return value_bits(((const mcl_lowrank *)repr)->left);
-  if (repr->kind == &mcl_sum_kind) return value_bits(((const mcl_sum *)repr)->part[0]);
-  return 8 * (int)mcl_dtype_size(((const mcl_dense *)repr)->values->dtype);
 }
 
 /* The codebook of a palette, or of the palette within a sparse one; nil where there is none. */
@@ -118,7 +98,7 @@ static int repr_index(lua_State *L) {
   } else if (!strcmp(key, "count")) {
     lua_pushinteger(L, repr->count);
   } else if (!strcmp(key, "bits")) {
-    lua_pushinteger(L, value_bits(repr));
+    lua_pushinteger(L, mcl_repr_bits(repr));
   } else if (!strcmp(key, "rank") && repr->kind == &mcl_lowrank_kind) {
     lua_pushinteger(L, ((const mcl_lowrank *)repr)->rank);
   } else if (!strcmp(key, "codebook")) {

@@ -95,6 +95,8 @@ static int parts(const mcl_repr *repr, const mcl_repr **part) {
   return 0;
 }
 
+static int bits(const mcl_repr *repr) { return ((const mcl_affine *)repr)->bits; }
+
 static void text(const mcl_repr *repr, char *out, size_t size) {
   const mcl_affine *affine = (const mcl_affine *)repr;
   char group[48] = "";
@@ -112,4 +114,5 @@ const mcl_repr_kind mcl_affine_kind = {.id = 4,
                                        .decode = decode,
                                        .read = read,
                                        .parts = parts,
+                                       .bits = bits,
                                        .text = text};

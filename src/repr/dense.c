@@ -74,6 +74,8 @@ static int parts(const mcl_repr *repr, const mcl_repr **part) {
   return 0;
 }
 
+static int bits(const mcl_repr *repr) { return 8 * (int)mcl_dtype_size(((const mcl_dense *)repr)->values->dtype); }
+
 static void text(const mcl_repr *repr, char *out, size_t size) {
   snprintf(out, size, "dense %s", mcl_dtype_name(((const mcl_dense *)repr)->values->dtype));
 }
@@ -85,4 +87,5 @@ const mcl_repr_kind mcl_dense_kind = {.id = 1,
                                       .decode = decode,
                                       .read = read,
                                       .parts = parts,
+                                      .bits = bits,
                                       .text = text};

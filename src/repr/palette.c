@@ -61,6 +61,8 @@ static int parts(const mcl_repr *repr, const mcl_repr **part) {
   return 0;
 }
 
+static int bits(const mcl_repr *repr) { return ((const mcl_palette *)repr)->bits; }
+
 static void text(const mcl_repr *repr, char *out, size_t size) {
   const mcl_palette *palette = (const mcl_palette *)repr;
   snprintf(out, size, "palette %d%s", palette->entries, palette->half ? " f16" : "");
@@ -73,4 +75,5 @@ const mcl_repr_kind mcl_palette_kind = {.id = 3,
                                         .decode = decode,
                                         .read = read,
                                         .parts = parts,
+                                        .bits = bits,
                                         .text = text};

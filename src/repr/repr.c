@@ -175,16 +175,17 @@ mcl_status mcl_repr_values(const mcl_repr *repr, mcl_tensor **out) {
 }
 
 int64_t mcl_repr_nonzeros(const mcl_repr *repr) {
-  if (repr->kind == &mcl_sparse_kind) return mcl_repr_nonzeros(((const mcl_sparse *)repr)->values);
-  if (repr->kind == &mcl_lowrank_kind) {
-    const mcl_lowrank *lowrank = (const mcl_lowrank *)repr;
-    return mcl_repr_nonzeros(lowrank->left) + mcl_repr_nonzeros(lowrank->right);
-  }
-  if (repr->kind != &mcl_sum_kind) return repr->count;
-  const mcl_sum *sum = (const mcl_sum *)repr;
+  const mcl_repr *part[MCL_REPR_MOST_PARTS];
+  int parts = repr->kind->parts(repr, part);
   int64_t nonzeros = 0;
-  for (int i = 0; i < sum->parts; i++) nonzeros += mcl_repr_nonzeros(sum->part[i]);
-  return nonzeros;
+  for (int i = 0; i < parts; i++) nonzeros += mcl_repr_nonzeros(part[i]);
+  return parts ? nonzeros : repr->count;
+}
+
+int mcl_repr_bits(const mcl_repr *repr) {
+  const mcl_repr *part[MCL_REPR_MOST_PARTS];
+  if (repr->kind->bits) return repr->kind->bits(repr);
+  return repr->kind->parts(repr, part) ? mcl_repr_bits(part[0]) : 0;
 }
 
 void mcl_repr_text(const mcl_repr *repr, char *text, size_t size) { repr->kind->text(repr, text, size); }

@@ -78,6 +78,7 @@ struct mcl_repr_kind {
   mcl_status (*read)(mcl_repr_reader *reader, mcl_shape shape, mcl_repr **out);
   int (*parts)(const mcl_repr *repr,
                const mcl_repr **parts); /* children, at most MCL_REPR_MOST_PARTS; NULL parts: the count */
+  int (*bits)(const mcl_repr *repr);    /* of a stored value; NULL: it has parts, and the first one's are meant */
   /* "sparse 8.0 % of (palette 32)"; cut to size. */
   void (*text)(const mcl_repr *repr, char *text, size_t size);
 };
@@ -98,7 +99,9 @@ mcl_status mcl_repr_values(const mcl_repr *repr, mcl_tensor **out);
  * mcl_repr_matmul_scratch bytes, aligned to 64. */
 mcl_status mcl_repr_matmul(const mcl_repr *repr, const float *x, int64_t batch, float *y, void *scratch);
 size_t mcl_repr_matmul_scratch(const mcl_repr *repr, int64_t batch);
-int64_t mcl_repr_nonzeros(const mcl_repr *repr); /* stored entries; count where not sparse */
+/* Stored entries, of all parts together; the count where it has none. A product with a vector takes a multiplication each. */
+int64_t mcl_repr_nonzeros(const mcl_repr *repr);
+int mcl_repr_bits(const mcl_repr *repr); /* of a stored value: of a code where there are codes, else of its type */
 void mcl_repr_text(const mcl_repr *repr, char *text, size_t size);
 /* Whether these may be the parts of one: MCL_ERROR_ARGUMENT where that would be deeper than any reader goes. */
 mcl_status mcl_repr_check_parts(mcl_repr *const *parts, int count);

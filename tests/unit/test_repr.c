@@ -280,6 +280,36 @@ static void text_says_what_a_weight_is(void **state) {
   mcl_repr_release(sparse);
 }
 
+/* One of each kind, and then all kinds of the table are among them: a new kind must answer too. */
+static void every_kind_says_its_bits_and_its_entries(void **state) {
+  (void)state;
+  mcl_shape shape = mcl_shape_2(12, 20);
+  mcl_affine_options four = {.bits = 4};
+  mcl_repr *sparse = random_sparse(shape, 0.25, 0, 1);
+  int64_t entries = nonzeros_of(sparse);
+  const struct {
+    mcl_repr *repr;
+    int bits;
+    int64_t entries;
+  } cases[] = {
+      {dense_of(random_tensor(shape, 1)), 32, 240},
+      {with_values(sparse, palette_of(mcl_shape_1(entries), 5, false, 1)), 5, entries},
+      {palette_of(shape, 3, false, 2), 3, 240},
+      {affine_of(shape, four, 3), 4, 240},
+      {product_of(affine_of(mcl_shape_2(12, 2), four, 4), dense_of(random_tensor(mcl_shape_2(2, 20), 5)), shape), 4,
+       64},
+      {sum_of(palette_of(shape, 2, false, 6), palette_of(shape, 7, false, 7)), 2, 480},
+  };
+  enum { count = sizeof cases / sizeof *cases };
+  assert_int_equal(count, mcl_repr_kind_count);
+  for (int i = 0; i < count; i++) {
+    assert_ptr_equal(cases[i].repr->kind, mcl_repr_kinds[i]);
+    assert_int_equal(mcl_repr_bits(cases[i].repr), cases[i].bits);
+    assert_int_equal(mcl_repr_nonzeros(cases[i].repr), cases[i].entries);
+    mcl_repr_release(cases[i].repr);
+  }
+}
+
 /* ---- Products ---- */
 
 static void products_from_the_compressed_form_agree_with_the_dense_one(void **state) {
@@ -405,6 +435,7 @@ int main(void) {
       cmocka_unit_test(palettes_survive_with_any_number_of_bits),
       cmocka_unit_test(affine_survives_with_every_grouping),
       cmocka_unit_test(every_kind_survives_inside_every_other),
+      cmocka_unit_test(every_kind_says_its_bits_and_its_entries),
       cmocka_unit_test(nesting_is_bounded),
       cmocka_unit_test(any_range_of_rows_decodes_as_in_the_whole),
       cmocka_unit_test(sparse_keeps_the_masked_entries_where_they_were),
