@@ -37,7 +37,7 @@ return mcl.recipe {
     epochs = { 3, "training after the last stage", min = 0, max = 1000 },
     share_epochs = { 1, "training of the codebooks", min = 0, max = 1000 },
     rate = { 0.03, "learning rate while pruning", min = 0, max = 10 },
-    share_rate = { 0.05, "learning rate of the codebooks", min = 0, max = 10 },
+    share_rate = { 0.1, "learning rate of the codebooks", min = 0, max = 10 },
     weight_decay = { 1e-4, "pull of the weights towards zero while pruning", min = 0, max = 1 },
     batch = { 64, "images a step", min = 1, max = 65536 },
     shift = { 1, "augmentation of images: pixels moved at most", min = 0, max = 8 },

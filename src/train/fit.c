@@ -41,15 +41,17 @@ typedef struct sums {
 
 /* ---- Numbers that end a fit ---- */
 
+static double without_sign(double value) { return isnan(value) ? (double)NAN : value; } /* no "-nan" */
+
 static mcl_status bad_number(fit *f, const char *what, double value) {
   if (f->place.step == 0)
     return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
                     "fit: %s is %g before any step was taken: look at the data, the weights and what computes it", what,
-                    value);
+                    without_sign(value));
   return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
-                  "fit: %s is %g at epoch %lld, step %lld; lower the rate (%g) or clip the gradient", what, value,
-                  (long long)f->place.epochs_done + 1, (long long)(f->place.step % f->steps_per_epoch) + 1,
-                  f->place.report.rate);
+                  "fit: %s is %g at epoch %lld, step %lld; lower the rate (%g) or clip the gradient", what,
+                  without_sign(value), (long long)f->place.epochs_done + 1,
+                  (long long)(f->place.step % f->steps_per_epoch) + 1, f->place.report.rate);
 }
 
 /* What a caller's own function gave: the rate is not to blame. */
@@ -57,8 +59,8 @@ static mcl_status bad_result(fit *f, const char *what, const char *weight, doubl
   bool is_named = *weight != 0;
   return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
                   "fit: %s%s%s%s is %g at epoch %lld, step %lld; mend the function that gave it", what,
-                  is_named ? " of \"" : "", weight, is_named ? "\"" : "", value, (long long)f->place.epochs_done + 1,
-                  (long long)(f->place.step % f->steps_per_epoch) + 1);
+                  is_named ? " of \"" : "", weight, is_named ? "\"" : "", without_sign(value),
+                  (long long)f->place.epochs_done + 1, (long long)(f->place.step % f->steps_per_epoch) + 1);
 }
 
 /* The first number that is none, or 0. */
@@ -76,7 +78,7 @@ static mcl_status check_state(fit *f) {
   return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
                   "fit: weight \"%s\" holds %g after epoch %lld; lower the rate (%g) or clip the gradient. The weights "
                   "are those of %s",
-                  name, value, (long long)f->place.epochs_done + 1, f->place.report.rate,
+                  name, without_sign(value), (long long)f->place.epochs_done + 1, f->place.report.rate,
                   f->place.epochs_done ? "the epoch before" : "before the fit");
 }
 
