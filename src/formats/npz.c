@@ -238,7 +238,10 @@ static mcl_status add_member(mcl_context *ctx, const char *path, zip_t *archive,
   zip_int64_t index = source ? zip_file_add(archive, pending->member, source, ZIP_FL_ENC_UTF_8) : -1;
   if (index < 0) {
     zip_source_free(source);
-    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: member %s: %s", path, pending->member, zip_strerror(archive));
+    bool is_name = zip_error_code_zip(zip_get_error(archive)) == ZIP_ER_INVAL;
+    return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: member \"%.200s\": %s", path, pending->member,
+                    is_name ? "its name is not UTF-8, as NumPy wants it; save a .gguf or .onnx"
+                            : zip_strerror(archive));
   }
   if (zip_set_file_compression(archive, (zip_uint64_t)index, compress ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0) ||
       zip_file_set_dostime(archive, (zip_uint64_t)index, 0, 33, 0)) /* 1980-01-01: same tensors, same bytes */

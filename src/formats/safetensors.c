@@ -176,6 +176,16 @@ static const char *dtype_name(mcl_dtype dtype) {
   return "";
 }
 
+/* The header is JSON, whose texts are UTF-8. */
+static mcl_status check_name(mcl_context *ctx, const char *path, const char *name) {
+  json_t *text = json_string(name);
+  json_decref(text);
+  if (text) return MCL_OK;
+  return mcl_fail(ctx, MCL_ERROR_ARGUMENT,
+                  "%s: tensor \"%.200s\": its name is not UTF-8, as safetensors wants it; save a .gguf or .onnx", path,
+                  name);
+}
+
 /* Adds a tensor to the header; its elements follow those before it. */
 static bool add_entry(json_t *header, const char *name, mcl_dtype dtype, mcl_shape shape, size_t *end) {
   size_t bytes = mcl_dtype_size(dtype);
@@ -195,7 +205,7 @@ static mcl_status write_header(mcl_file_writer *writer, mcl_context *ctx, const 
                                bool is_whole) {
   char *text = is_whole ? json_dumps(header, JSON_COMPACT) : NULL;
   json_decref(header);
-  if (!text) return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "%s: a tensor's name is not UTF-8, or memory ran out", path);
+  if (!text) return mcl_fail(ctx, MCL_ERROR_MEMORY, "%s: no memory for the header", path);
   char spaces[ALIGNMENT];
   uint8_t length[8];
   size_t size = strlen(text), padding = (ALIGNMENT - (8 + size) % ALIGNMENT) % ALIGNMENT;
@@ -221,6 +231,7 @@ static mcl_status write_elements(mcl_file_writer *writer, mcl_tensor *t) {
 
 mcl_status mcl_safetensors_save(mcl_context *ctx, const char *path, const mcl_named_tensor *tensors, int count) {
   mcl_file_writer *writer;
+  for (int i = 0; i < count; i++) MCL_TRY(check_name(ctx, path, tensors[i].name));
   MCL_TRY(mcl_file_writer_open(ctx, path, &writer));
   json_t *header = json_object();
   size_t end = 0;
@@ -239,6 +250,7 @@ mcl_status mcl_safetensors_save_model(mcl_model *model, const char *path, const 
   mcl_context *ctx = model->ctx;
   mcl_file_writer *writer;
   (void)options;
+  for (int i = 0; i < model->weight_count; i++) MCL_TRY(check_name(ctx, path, model->weights[i].name));
   MCL_TRY(mcl_file_writer_open(ctx, path, &writer));
   json_t *header = json_object();
   size_t end = 0;

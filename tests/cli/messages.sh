@@ -77,6 +77,9 @@ html = open("odd.html", encoding="utf-8").read()
 assert "\\xff\\xfe\\x1b[31m&lt;b&gt;.weight" in html
 assert "\\xff\\xfe\\x1b[31m<b>.weight" in open("inspect.txt").read()
 PY
+refuses 1 'its name is not UTF-8' convert odd.lua odd.safetensors
+refuses 1 'its name is not UTF-8' convert odd.lua odd.npz
+works "bytes" convert odd.lua odd.gguf
 refuses 1 '\xff\x1b[2Jx.mcl' inspect "$(printf '\377\033[2Jx.mcl')"
 refuses 2 '\x1b[2J' "$(printf '\033[2J')"
 checks=$((checks + 8))

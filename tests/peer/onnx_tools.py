@@ -7,9 +7,15 @@ import zipfile
 import numpy as np
 
 
+class Crash(Exception):
+    pass
+
+
 def mcl(program, *arguments):
-    """(True, "") or (False, message)"""
-    done = subprocess.run([program, *arguments], capture_output=True, text=True)
+    """(True, "") or (False, message); a program that did not end by itself has refused nothing: it is an error here"""
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace")
+    if done.returncode not in (0, 1, 2):
+        raise Crash(f"mcl {arguments[0]} ended with {done.returncode}")
     return done.returncode == 0, done.stderr.strip().replace("mcl: ", "", 1)
 
 
@@ -28,10 +34,16 @@ def infer(program, model, names, inputs, stem, outputs=1):
 
 
 def error(ours, theirs):
-    """The largest difference, relative where values are above 1; infinite where shapes differ."""
+    """The largest difference, relative where values are above 1; infinite where shapes differ. NaN is equal to NaN alone, an
+    infinity to itself alone."""
     if ours.shape != theirs.shape:
         return float("inf")
-    return float(np.max(np.abs(ours - theirs) / np.maximum(1, np.abs(theirs)), initial=0))
+    ours, theirs = ours.astype(np.float64), theirs.astype(np.float64)
+    same = (ours == theirs) | (np.isnan(ours) & np.isnan(theirs))
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.abs(ours - theirs) / np.maximum(1, np.abs(theirs))
+    gap = np.where(np.isfinite(gap), gap, np.inf)
+    return float(np.max(np.where(same, 0, gap), initial=0))
 
 
 def wheel(package, folder):
