@@ -54,12 +54,6 @@ mcl_status mcl_buffer_varint(mcl_buffer *buffer, uint64_t value) {
   return mcl_buffer_append(buffer, bytes, n);
 }
 
-mcl_status mcl_buffer_string(mcl_buffer *buffer, const char *text) {
-  size_t length = strlen(text);
-  MCL_TRY(mcl_buffer_varint(buffer, length));
-  return mcl_buffer_append(buffer, text, length);
-}
-
 mcl_status mcl_read_bytes(mcl_reader *reader, size_t size, const uint8_t **out) {
   if (size > reader->size - reader->at)
     return mcl_fail(reader->ctx, MCL_ERROR_FORMAT, "%s: ends at byte %zu, where %zu more are needed after byte %zu",
@@ -90,13 +84,6 @@ mcl_status mcl_read_u64(mcl_reader *reader, uint64_t *out) {
   return MCL_OK;
 }
 
-mcl_status mcl_read_f32(mcl_reader *reader, float *out) {
-  uint32_t bits;
-  MCL_TRY(mcl_read_u32(reader, &bits));
-  memcpy(out, &bits, sizeof bits);
-  return MCL_OK;
-}
-
 mcl_status mcl_read_varint(mcl_reader *reader, uint64_t *out) {
   size_t start = reader->at;
   uint64_t value = 0;
@@ -120,20 +107,5 @@ mcl_status mcl_read_count(mcl_reader *reader, uint64_t limit, const char *name, 
   if (*out > limit)
     return mcl_fail(reader->ctx, MCL_ERROR_FORMAT, "%s: byte %zu: %s is %llu, which is above %llu", reader->what, start,
                     name, (unsigned long long)*out, (unsigned long long)limit);
-  return MCL_OK;
-}
-
-mcl_status mcl_read_string(mcl_reader *reader, size_t limit, char **out) {
-  size_t start = reader->at;
-  uint64_t length;
-  const uint8_t *bytes;
-  *out = NULL;
-  MCL_TRY(mcl_read_count(reader, limit, "a name's length", &length));
-  MCL_TRY(mcl_read_bytes(reader, (size_t)length, &bytes));
-  if (memchr(bytes, 0, (size_t)length))
-    return mcl_fail(reader->ctx, MCL_ERROR_FORMAT, "%s: byte %zu: a name with a zero byte in it", reader->what, start);
-  MCL_TRY(mcl_alloc(reader->ctx, (size_t)length + 1, out));
-  memcpy(*out, bytes, (size_t)length);
-  (*out)[length] = 0;
   return MCL_OK;
 }

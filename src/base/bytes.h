@@ -20,8 +20,7 @@ mcl_status mcl_buffer_u8(mcl_buffer *buffer, uint8_t value);
 mcl_status mcl_buffer_u32(mcl_buffer *buffer, uint32_t value);
 mcl_status mcl_buffer_u64(mcl_buffer *buffer, uint64_t value);
 mcl_status mcl_buffer_f32(mcl_buffer *buffer, float value);
-mcl_status mcl_buffer_varint(mcl_buffer *buffer, uint64_t value);   /* LEB128, unsigned */
-mcl_status mcl_buffer_string(mcl_buffer *buffer, const char *text); /* varint length, then bytes */
+mcl_status mcl_buffer_varint(mcl_buffer *buffer, uint64_t value); /* LEB128, unsigned */
 
 /* A reader that never passes its end. A read past it fails with MCL_ERROR_FORMAT and a message that has `what`
  * (the file or section) and the offset. */
@@ -36,10 +35,8 @@ mcl_status mcl_read_bytes(mcl_reader *reader, size_t size, const uint8_t **out);
 mcl_status mcl_read_u8(mcl_reader *reader, uint8_t *out);
 mcl_status mcl_read_u32(mcl_reader *reader, uint32_t *out);
 mcl_status mcl_read_u64(mcl_reader *reader, uint64_t *out);
-mcl_status mcl_read_f32(mcl_reader *reader, float *out);
 mcl_status mcl_read_varint(mcl_reader *reader, uint64_t *out); /* refuses more than 10 bytes, and overlong forms */
 mcl_status mcl_read_count(mcl_reader *reader, uint64_t limit, const char *name, uint64_t *out); /* varint ≤ limit */
-mcl_status mcl_read_string(mcl_reader *reader, size_t limit, char **out); /* the caller's; no zero byte within */
 
 static inline uint32_t mcl_load_u32(const uint8_t *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;

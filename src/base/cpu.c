@@ -33,5 +33,3 @@ mcl_isa mcl_cpu_isa(void) {
   atomic_store_explicit(&known, isa, memory_order_relaxed);
   return (mcl_isa)isa;
 }
-
-const char *mcl_isa_name(mcl_isa isa) { return names[isa]; }

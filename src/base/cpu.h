@@ -6,6 +6,5 @@ typedef enum mcl_isa { MCL_ISA_PORTABLE = 0, MCL_ISA_AVX2, MCL_ISA_AVX512 } mcl_
 
 /* AVX2 stands for AVX2 with FMA and F16C; AVX512 for F, BW, DQ, VL besides. */
 mcl_isa mcl_cpu_isa(void);
-const char *mcl_isa_name(mcl_isa isa);
 
 #endif

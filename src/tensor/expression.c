@@ -41,7 +41,6 @@ bool mcl_elementwise_named(const char *name, mcl_elementwise *out, int *arity) {
 }
 
 int mcl_elementwise_arity(mcl_elementwise op) { return operations[op].arity; }
-const char *mcl_elementwise_name(mcl_elementwise op) { return operations[op].name; }
 
 /* ---- Nodes ---- */
 

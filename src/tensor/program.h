@@ -35,7 +35,6 @@ struct mcl_expression {
 #define MCL_NO_NUMBER (-1)
 
 int mcl_elementwise_arity(mcl_elementwise op);
-const char *mcl_elementwise_name(mcl_elementwise op);
 /* A constant of a shape: what a seed or a sum over broadcast elements needs. */
 mcl_status mcl_expression_constant(mcl_context *ctx, double value, mcl_shape shape, mcl_expression **out);
 /* All nodes below e, arguments first, numbered in that order; *nodes is the caller's to free after mcl_walk_end. */

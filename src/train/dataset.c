@@ -54,11 +54,6 @@ mcl_status mcl_dataset_new(mcl_tensor *x, mcl_tensor *y, double scale, double of
   return MCL_OK;
 }
 
-mcl_dataset *mcl_dataset_retain(mcl_dataset *d) {
-  d->references++;
-  return d;
-}
-
 void mcl_dataset_release(mcl_dataset *d) {
   if (!d || --d->references > 0) return;
   mcl_tensor_release(d->x);

@@ -25,7 +25,6 @@ typedef struct mcl_dataset {
 } mcl_dataset;
 
 mcl_status mcl_dataset_new(mcl_tensor *x, mcl_tensor *y, double scale, double offset, mcl_dataset **out);
-mcl_dataset *mcl_dataset_retain(mcl_dataset *d);
 void mcl_dataset_release(mcl_dataset *d);
 /* A part of it: rows first … first+count-1 of a permutation by seed (0: as they stand). Shares memory. */
 mcl_status mcl_dataset_part(mcl_dataset *d, uint64_t seed, int64_t first, int64_t count, mcl_dataset **out);

@@ -468,25 +468,20 @@ static void numbers_read_back_as_written(void **state) {
   for (size_t i = 0; i < 8; i++) assert_ok(*state, mcl_buffer_varint(&buffer, numbers[i]));
   assert_ok(*state, mcl_buffer_f32(&buffer, -1.5f));
   assert_ok(*state, mcl_buffer_u64(&buffer, 0x0123456789abcdef));
-  assert_ok(*state, mcl_buffer_string(&buffer, "name"));
   mcl_reader reader = {*state, buffer.data, buffer.size, 0, "here"};
   uint64_t value;
   for (size_t i = 0; i < 8; i++) {
     assert_ok(*state, mcl_read_varint(&reader, &value));
     assert_true(value == numbers[i]);
   }
-  float f;
-  char *text;
-  assert_ok(*state, mcl_read_f32(&reader, &f));
-  assert_true(f == -1.5f);
+  uint32_t bits;
+  assert_ok(*state, mcl_read_u32(&reader, &bits));
+  assert_int_equal(bits, 0xbfc00000); /* -1.5 */
   assert_ok(*state, mcl_read_u64(&reader, &value));
   assert_true(value == 0x0123456789abcdef);
-  assert_ok(*state, mcl_read_string(&reader, 10, &text));
-  assert_string_equal(text, "name");
   assert_int_equal(reader.at, reader.size);
   uint8_t byte;
   assert_fails(*state, MCL_ERROR_FORMAT, "here: ends at byte", mcl_read_u8(&reader, &byte));
-  mcl_free(*state, text);
   mcl_buffer_free(&buffer);
 }
 
