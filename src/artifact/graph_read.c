@@ -67,14 +67,6 @@ static mcl_status refused(const mcl_graph_reader *reader, size_t at, mcl_status 
 
 /* ---- Weights ---- */
 
-static mcl_status grow(mcl_context *ctx, void *items, int count, int *capacity, size_t size) {
-  if (count < *capacity) return MCL_OK;
-  int wanted = *capacity ? *capacity * 2 : 16;
-  MCL_TRY(mcl_realloc(ctx, (size_t)wanted * size, items));
-  *capacity = wanted;
-  return MCL_OK;
-}
-
 static mcl_status read_streams(mcl_graph_reader *reader, mcl_container_weight *weight) {
   mcl_container *container = reader->container;
   uint64_t count, size;
@@ -83,8 +75,8 @@ static mcl_status read_streams(mcl_graph_reader *reader, mcl_container_weight *w
   weight->streams = (int)count;
   for (uint64_t i = 0; i < count; i++) {
     MCL_TRY(mcl_read_count(&reader->in, container->size, "a stream's size", &size));
-    MCL_TRY(grow(container->ctx, &container->streams, container->stream_count, &container->stream_capacity,
-                 sizeof *container->streams));
+    MCL_TRY(mcl_grow(container->ctx, &container->streams, container->stream_count, &container->stream_capacity,
+                     sizeof *container->streams));
     container->streams[container->stream_count++] = (mcl_coded_stream){NULL, (size_t)size};
   }
   return MCL_OK;
@@ -104,8 +96,8 @@ static mcl_status read_weight(mcl_graph_reader *reader, uint8_t tag, size_t at) 
   MCL_TRY(mcl_read_bytes(&reader->in, weight.header_size, &weight.header));
   MCL_TRY(read_streams(reader, &weight));
   weight.directory_bytes = reader->in.at - at;
-  MCL_TRY(grow(container->ctx, &container->weights, container->weight_count, &container->weight_capacity,
-               sizeof *container->weights));
+  MCL_TRY(mcl_grow(container->ctx, &container->weights, container->weight_count, &container->weight_capacity,
+                   sizeof *container->weights));
   container->weights[container->weight_count++] = weight;
   return MCL_OK;
 }

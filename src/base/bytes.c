@@ -54,6 +54,15 @@ mcl_status mcl_buffer_varint(mcl_buffer *buffer, uint64_t value) {
   return mcl_buffer_append(buffer, bytes, n);
 }
 
+mcl_status mcl_grow(mcl_context *ctx, void *items, int count, int *capacity, size_t size) {
+  if (count < *capacity) return MCL_OK;
+  if (count > INT32_MAX / 4) return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a list of more than %d items", INT32_MAX / 4);
+  int wanted = *capacity ? *capacity * 2 : 16;
+  MCL_TRY(mcl_realloc(ctx, (size_t)wanted * size, items));
+  *capacity = wanted;
+  return MCL_OK;
+}
+
 mcl_status mcl_read_bytes(mcl_reader *reader, size_t size, const uint8_t **out) {
   if (size > reader->size - reader->at)
     return mcl_fail(reader->ctx, MCL_ERROR_FORMAT, "%s: ends at byte %zu, where %zu more are needed after byte %zu",

@@ -22,6 +22,9 @@ mcl_status mcl_buffer_u64(mcl_buffer *buffer, uint64_t value);
 mcl_status mcl_buffer_f32(mcl_buffer *buffer, float value);
 mcl_status mcl_buffer_varint(mcl_buffer *buffer, uint64_t value); /* LEB128, unsigned */
 
+/* Room for one more item in an array: *items grows by doubling. */
+mcl_status mcl_grow(mcl_context *ctx, void *items /* T ** */, int count, int *capacity, size_t size);
+
 /* A reader that never passes its end. A read past it fails with MCL_ERROR_FORMAT and a message that has `what`
  * (the file or section) and the offset. */
 typedef struct mcl_reader {

@@ -3,6 +3,8 @@
 
 #include <math.h>
 
+#include "base/whole.h"
+
 void mcl_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4]) {
   uint32_t k0 = key[0], k1 = key[1], c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
   for (int round = 0; round < 10; round++) {
@@ -19,12 +21,7 @@ void mcl_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4
 
 mcl_random mcl_random_at(uint64_t seed, uint64_t stream) { return (mcl_random){seed, stream, 0}; }
 
-/* FNV-1a: only has to tell a few dozen names apart. */
-uint64_t mcl_random_stream(const char *name) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (; *name; name++) hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
-  return hash;
-}
+uint64_t mcl_random_stream(const char *name) { return mcl_name_hash(name); } /* has to tell a few dozen names apart */
 
 uint32_t mcl_random_u32(mcl_random *random) {
   uint64_t block = random->counter >> 2;

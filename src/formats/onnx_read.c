@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/whole.h"
 #include "formats/onnx_import.h"
 
 #define OPSET_LEAST 6
@@ -17,8 +18,7 @@
 /* ---- The table of names ---- */
 
 static size_t hash_of(const char *name) {
-  uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a */
-  for (; *name; name++) hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
+  uint64_t hash = mcl_name_hash(name);
   return (size_t)(hash ^ hash >> 32);
 }
 

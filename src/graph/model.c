@@ -42,21 +42,10 @@ void mcl_model_free(mcl_model *model) {
   mcl_free(ctx, model);
 }
 
-/* Room for one more item; *items grows by doubling. */
-static mcl_status grow(mcl_context *ctx, void *items /* T ** */, int count, int *capacity, size_t size) {
-  if (count < *capacity) return MCL_OK;
-  if (count > INT32_MAX / 4) return mcl_fail(ctx, MCL_ERROR_ARGUMENT, "a model of more than %d parts", INT32_MAX / 4);
-  int wanted = *capacity ? *capacity * 2 : 16;
-  MCL_TRY(mcl_realloc(ctx, (size_t)wanted * size, items));
-  *capacity = wanted;
-  return MCL_OK;
-}
-
 /* ---- Names ---- */
 
-static uint64_t name_hash(const char *name) { /* FNV-1a */
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (; *name; name++) hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
+static uint64_t name_hash(const char *name) {
+  uint64_t hash = mcl_name_hash(name);
   return hash ^ hash >> 29;
 }
 
@@ -134,7 +123,7 @@ mcl_status mcl_model_check_change(const mcl_model *model) {
 
 /* Appends a value; takes no part of the model back where it fails. */
 static mcl_status add_value(mcl_model *model, const char *name, mcl_shape shape, int weight, int producer, int *out) {
-  MCL_TRY(grow(model->ctx, &model->values, model->value_count, &model->value_capacity, sizeof *model->values));
+  MCL_TRY(mcl_grow(model->ctx, &model->values, model->value_count, &model->value_capacity, sizeof *model->values));
   MCL_TRY(reserve_names(model, model->value_count + 1));
   mcl_value *value = &model->values[model->value_count];
   MCL_TRY(mcl_strdup(model->ctx, name, &value->name));
@@ -173,7 +162,7 @@ mcl_status mcl_model_add_input(mcl_model *model, const char *name, mcl_shape sha
   MCL_TRY(mcl_model_check_change(model));
   MCL_TRY(check_name(model, "input", name));
   MCL_TRY(check_shape(model, "input", name, shape, true));
-  MCL_TRY(grow(model->ctx, &model->inputs, model->input_count, &model->input_capacity, sizeof *model->inputs));
+  MCL_TRY(mcl_grow(model->ctx, &model->inputs, model->input_count, &model->input_capacity, sizeof *model->inputs));
   MCL_TRY(add_value(model, name, shape, -1, -1, value));
   model->inputs[model->input_count++] = *value;
   return MCL_OK;
@@ -183,7 +172,7 @@ mcl_status mcl_model_add_coded_weight(mcl_model *model, const char *name, mcl_sh
   MCL_TRY(mcl_model_check_change(model));
   MCL_TRY(check_name(model, "weight", name));
   MCL_TRY(check_shape(model, "weight", name, shape, false));
-  MCL_TRY(grow(model->ctx, &model->weights, model->weight_count, &model->weight_capacity, sizeof *model->weights));
+  MCL_TRY(mcl_grow(model->ctx, &model->weights, model->weight_count, &model->weight_capacity, sizeof *model->weights));
   mcl_weight weight = {.shape = shape, .is_state = is_state};
   MCL_TRY(mcl_strdup(model->ctx, name, &weight.name));
   mcl_status status = add_value(model, name, shape, model->weight_count, -1, value);
@@ -210,7 +199,7 @@ mcl_status mcl_model_add_output(mcl_model *model, int value) {
     return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT,
                     "%s: output \"%s\" is a weight; let a node compute the output (identity will do)", model->name,
                     model->values[value].name);
-  MCL_TRY(grow(model->ctx, &model->outputs, model->output_count, &model->output_capacity, sizeof *model->outputs));
+  MCL_TRY(mcl_grow(model->ctx, &model->outputs, model->output_count, &model->output_capacity, sizeof *model->outputs));
   model->outputs[model->output_count++] = value;
   return MCL_OK;
 }
@@ -280,7 +269,7 @@ mcl_status mcl_model_add_node(mcl_model *model, const mcl_op *op, const char *na
   if (inputs < 0 || inputs > MCL_MAX_INPUTS)
     return mcl_fail(model->ctx, MCL_ERROR_ARGUMENT, "node \"%s\": %s of %d inputs; a node has at most %d", name,
                     op->name, inputs, MCL_MAX_INPUTS);
-  MCL_TRY(grow(model->ctx, &model->nodes, model->node_count, &model->node_capacity, sizeof *model->nodes));
+  MCL_TRY(mcl_grow(model->ctx, &model->nodes, model->node_count, &model->node_capacity, sizeof *model->nodes));
   mcl_node node = {.op = op, .inputs = inputs, .outputs = op->outputs};
   if (inputs) memcpy(node.input, input, (size_t)inputs * sizeof *input);
   MCL_TRY(mcl_strdup(model->ctx, name, &node.name));

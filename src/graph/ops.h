@@ -3,6 +3,7 @@
 #define MCL_GRAPH_OPS_H
 
 #include "base/threads.h"
+#include "base/whole.h"
 #include "graph/graph.h"
 #include "tensor/expression.h"
 
@@ -65,10 +66,5 @@ void mcl_transpose_axes(const mcl_node *node, int rank, int *axes);
 void mcl_apply(mcl_elementwise op, const float *x, float *y, size_t n);
 #define MCL_ROOT_2_PI 0.79788456f /* √(2/π) */
 #define MCL_ROOT_HALF 0.70710678f
-
-static inline int64_t mcl_min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t mcl_max_i64(int64_t a, int64_t b) { return a > b ? a : b; }
-static inline int64_t mcl_ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline size_t mcl_align_64(size_t size) { return (size + 63) & ~(size_t)63; }
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/threads.h"
+#include "base/whole.h"
 #include "repr/repr.h"
 #include "tensor/matmul.h"
 
@@ -192,8 +193,6 @@ void mcl_repr_text(const mcl_repr *repr, char *text, size_t size) { repr->kind->
 
 /* ---- Products ---- */
 
-static size_t round_up(size_t size) { return (size + 63) & ~(size_t)63; }
-
 static const float *plain_values(const mcl_repr *repr) { /* of a dense f32 weight, which needs no decode */
   if (repr->kind != &mcl_dense_kind) return NULL;
   mcl_tensor *values = ((const mcl_dense *)repr)->values;
@@ -201,8 +200,8 @@ static const float *plain_values(const mcl_repr *repr) { /* of a dense f32 weigh
 }
 
 size_t mcl_repr_matmul_scratch(const mcl_repr *repr, int64_t batch) {
-  if (repr->kind->matmul) return round_up(repr->kind->matmul_scratch ? repr->kind->matmul_scratch(repr, batch) : 0);
-  return plain_values(repr) ? 0 : round_up((size_t)repr->count * sizeof(float));
+  if (repr->kind->matmul) return mcl_align_64(repr->kind->matmul_scratch ? repr->kind->matmul_scratch(repr, batch) : 0);
+  return plain_values(repr) ? 0 : mcl_align_64((size_t)repr->count * sizeof(float));
 }
 
 mcl_status mcl_repr_matmul(const mcl_repr *repr, const float *x, int64_t batch, float *y, void *scratch) {

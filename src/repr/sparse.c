@@ -10,6 +10,7 @@
  * Streams: the symbols, alphabet 256; the low bits, alphabet 2^shift, nonzeros of them, where shift is not 0. */
 #include <stdio.h>
 
+#include "base/whole.h"
 #include "repr/sparse_positions.h"
 
 static void release(mcl_repr *repr) {
@@ -88,14 +89,14 @@ static mcl_status product_chunk(void *arg, int64_t chunk, int worker) {
   return MCL_OK;
 }
 
-static size_t round_up(size_t floats) { return (floats * sizeof(float) + 63) & ~(size_t)63; }
+static size_t room(size_t floats) { return mcl_align_64(floats * sizeof(float)); }
 
 static size_t matmul_scratch(const mcl_repr *repr, int64_t batch) {
   const mcl_sparse *sparse = (const mcl_sparse *)repr;
-  size_t size = stored_values(sparse) ? 0 : round_up((size_t)sparse->nonzeros);
+  size_t size = stored_values(sparse) ? 0 : room((size_t)sparse->nonzeros);
   if (batch == 1) return size;
-  return size + round_up((size_t)(mcl_shape_cols(repr->shape) * batch)) +
-         round_up((size_t)(mcl_shape_rows(repr->shape) * batch));
+  return size + room((size_t)(mcl_shape_cols(repr->shape) * batch)) +
+         room((size_t)(mcl_shape_rows(repr->shape) * batch));
 }
 
 static mcl_status transpose(mcl_context *ctx, const float *from, int64_t rows, int64_t cols, float *to) {
@@ -116,12 +117,12 @@ static mcl_status matmul(const mcl_repr *repr, const float *x, int64_t batch, fl
   if (!p.values) {
     MCL_TRY(mcl_repr_decode(sparse->values, 0, sparse->nonzeros, (float *)rest));
     p.values = (const float *)rest;
-    rest += round_up((size_t)sparse->nonzeros);
+    rest += room((size_t)sparse->nonzeros);
   }
   if (batch > 1) {
     MCL_TRY(transpose(repr->ctx, x, batch, cols, (float *)rest));
     p.x = (const float *)rest;
-    p.y = (float *)(rest + round_up((size_t)(cols * batch)));
+    p.y = (float *)(rest + room((size_t)(cols * batch)));
   }
   int64_t chunks = (rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS;
   mcl_status status = MCL_OK;

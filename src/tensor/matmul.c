@@ -12,6 +12,7 @@
 
 #include "base/cpu.h"
 #include "base/threads.h"
+#include "base/whole.h"
 #include "tensor/kernels/matmul_kernels.h"
 
 #define CELLS 64           /* buffers kept, at most: more threads than that allocate for a call */
@@ -26,9 +27,6 @@
 typedef struct matmul_state {
   _Atomic(float *) cell[CELLS];
 } matmul_state;
-
-static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 static const mcl_matmul_kernel *kernel_of_machine(void) {
   switch (mcl_cpu_isa()) {
@@ -94,7 +92,7 @@ mcl_status mcl_matmul_reserve(mcl_context *ctx) {
   matmul_state *state = state_of(ctx);
   if (!state) return MCL_ERROR_MEMORY;
   const mcl_matmul_kernel *kernel = kernel_of_machine();
-  int kept = 0, wanted = (int)least(mcl_context_threads(ctx), CELLS);
+  int kept = 0, wanted = (int)mcl_min_i64(mcl_context_threads(ctx), CELLS);
   for (int i = 0; i < CELLS; i++) kept += atomic_load(&state->cell[i]) != NULL;
   for (; kept < wanted; kept++) {
     float *buffer;
@@ -109,7 +107,7 @@ mcl_status mcl_matmul_reserve(mcl_context *ctx) {
 /* Blocks of a side: `size` cut into as few as `limit` allows, all about as long, a multiple of `unit`. */
 static int64_t even_block(int64_t size, int64_t limit, int64_t unit) {
   if (size <= limit) return size;
-  return least(limit, ceil_div(ceil_div(size, ceil_div(size, limit)), unit) * unit);
+  return mcl_min_i64(limit, mcl_ceil_div(mcl_ceil_div(size, mcl_ceil_div(size, limit)), unit) * unit);
 }
 
 /* A block of op(A): `rows` rows in panels of about equal height, none above mr. Each is packed, or read where it is. */
@@ -123,7 +121,7 @@ static int64_t panel_begin(const a_block *a, int64_t panel) { return a->rows * p
 
 static a_block pack_a(const mcl_matmul_kernel *kernel, const mcl_matmul *p, int64_t i, int64_t l, int64_t rows,
                       int64_t k, float *buffer) {
-  a_block a = {buffer, rows, ceil_div(rows, kernel->mr), 0, k};
+  a_block a = {buffer, rows, mcl_ceil_div(rows, kernel->mr), 0, k};
   const float *src = p->transpose_a ? p->a + l * p->lda + i : p->a + i * p->lda + l;
   if (p->packed_a) {
     a.data = p->packed_a + l * p->m + i * k;
@@ -161,7 +159,7 @@ static b_block pack_b(const mcl_matmul_kernel *kernel, const mcl_matmul *p, int6
   b_block b = {buffer, NULL, columns, k, p->ldb};
   if (!p->transpose_b && (p->m <= 2 * kernel->mr || p->ldb <= 4 * kernel->nr)) b.plain = p->b + l * p->ldb + j;
   for (int64_t at = 0; at < columns; at += kernel->nr) {
-    int lanes = (int)least(kernel->nr, columns - at);
+    int lanes = (int)mcl_min_i64(kernel->nr, columns - at);
     if (b.plain && lanes % kernel->width == 0) continue;
     if (p->transpose_b)
       kernel->pack_columns(k, lanes, panel_width(kernel, lanes), p->b + (j + at) * p->ldb + l, p->ldb, buffer + at * k);
@@ -179,7 +177,7 @@ static void multiply_blocks(const mcl_matmul_kernel *kernel, const a_block *a, c
     tile.a = a->step ? a->data + begin : a->data + begin * a->k;
     tile.a_step = a->step ? a->step : height;
     for (int64_t at = 0; at < b->columns; at += kernel->nr) {
-      tile.columns = (int)least(kernel->nr, b->columns - at);
+      tile.columns = (int)mcl_min_i64(kernel->nr, b->columns - at);
       bool plain = b->plain && tile.columns % kernel->width == 0;
       tile.b = plain ? b->plain + at : b->packed + at * b->k;
       tile.b_step = plain ? b->ld : panel_width(kernel, tile.columns);
@@ -200,7 +198,7 @@ void mcl_matmul_pack_a(const mcl_matmul *p, float *packed) {
   int64_t kb = even_block(p->k, kernel->kc, 4), mb = even_block(p->m, kernel->mc, 1);
   for (int64_t l = 0; l < p->k; l += kb)
     for (int64_t i = 0; i < p->m; i += mb) {
-      int64_t k = least(kb, p->k - l), rows = least(mb, p->m - i);
+      int64_t k = mcl_min_i64(kb, p->k - l), rows = mcl_min_i64(mb, p->m - i);
       a_block a = pack_a(kernel, &whole, i, l, rows, k, packed + l * p->m + i * k);
       if (a.step) memcpy(packed + l * p->m + i * k, a.data, (size_t)k * sizeof *packed); /* a single row */
     }
@@ -211,12 +209,12 @@ static void multiply(const mcl_matmul_kernel *kernel, const mcl_matmul *p, int64
                      float *b_buffer) {
   int64_t kb = even_block(p->k, kernel->kc, 4), mb = even_block(p->m, mc, 1), nb = even_block(p->n, nc, kernel->nr);
   for (int64_t j = 0; j < p->n; j += nb) {
-    int64_t columns = least(nb, p->n - j);
+    int64_t columns = mcl_min_i64(nb, p->n - j);
     for (int64_t l = 0; l < p->k; l += kb) {
-      int64_t k = least(kb, p->k - l);
+      int64_t k = mcl_min_i64(kb, p->k - l);
       b_block b = pack_b(kernel, p, l, j, k, columns, b_buffer);
       for (int64_t i = 0; i < p->m; i += mb) {
-        a_block a = pack_a(kernel, p, i, l, least(mb, p->m - i), k, a_buffer);
+        a_block a = pack_a(kernel, p, i, l, mcl_min_i64(mb, p->m - i), k, a_buffer);
         multiply_blocks(kernel, &a, &b, p->c + i * p->ldc + j, p->ldc, p->alpha, l == 0 ? p->beta : 1);
       }
     }
@@ -247,7 +245,7 @@ static void multiply_by_dots(const mcl_matmul_kernel *kernel, const mcl_matmul *
   float sums[64];
   for (int64_t j = 0; j < count; j += 64)
     for (int64_t i = 0; i < rows; i++) {
-      int64_t some = least(64, count - j);
+      int64_t some = mcl_min_i64(64, count - j);
       kernel->dots(p->k, x + i * ldx, y + j * ldy, ldy, some, sums);
       for (int64_t t = 0; t < some; t++) put(p->c + i * row_step + (j + t) * column_step, sums[t], p->alpha, p->beta);
     }
@@ -271,7 +269,7 @@ void mcl_matmul_with(mcl_context *ctx, const mcl_matmul_kernel *kernel, const mc
     multiply_by_dots(kernel, p, p->b, p->ldb, 1, p->a, p->lda, p->m, 1, p->ldc);
     return;
   }
-  int64_t kb = even_block(p->k, kernel->kc, 4), padded = ceil_div(p->n, kernel->nr) * kernel->nr;
+  int64_t kb = even_block(p->k, kernel->kc, 4), padded = mcl_ceil_div(p->n, kernel->nr) * kernel->nr;
   if (p->packed_a || p->m * kb > STACK_A || padded * kb > STACK_B) {
     matmul_state *state = state_of(ctx);
     float *buffer = take_buffer(ctx, state, kernel);
@@ -296,14 +294,14 @@ typedef struct tiling {
 } tiling;
 
 static int64_t boundary(int64_t size, int64_t unit, int64_t splits, int64_t at) {
-  return least(size, ceil_div(ceil_div(size, unit) * at, splits) * unit);
+  return mcl_min_i64(size, mcl_ceil_div(mcl_ceil_div(size, unit) * at, splits) * unit);
 }
 
 static void choose_splits(tiling *t) {
   const mcl_matmul *p = t->p;
   t->row_splits = t->column_splits = 1;
   for (;;) {
-    int64_t rows = ceil_div(p->m, t->row_splits), columns = ceil_div(p->n, t->column_splits);
+    int64_t rows = mcl_ceil_div(p->m, t->row_splits), columns = mcl_ceil_div(p->n, t->column_splits);
     bool large = rows > TILE_SIDE || columns > TILE_SIDE;
     bool many = t->row_splits * t->column_splits >= MOST_SPLITS, is_whole = t->row_splits * t->column_splits == 1;
     if (rows <= 8 && columns <= 64) return;

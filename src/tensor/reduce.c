@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/threads.h"
+#include "base/whole.h"
 #include "tensor/program.h"
 
 typedef struct reduction {
@@ -42,8 +43,6 @@ static double combine_lanes(mcl_reduction kind, const double *lanes) {
   for (int i = 0; i < 4; i++) four[i] = combine(kind, eight[i], eight[i + 4]);
   return combine(kind, combine(kind, four[0], four[2]), combine(kind, four[1], four[3]));
 }
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- Tasks ---- */
 
@@ -96,7 +95,7 @@ static void gather_rows(reduction *r, int worker, int64_t row, int64_t last_row)
         n -= r->reduced;
         continue;
       }
-      int64_t run = smaller(r->reduced - at, n);
+      int64_t run = mcl_min_i64(r->reduced - at, n);
       if (at == 0) memcpy(lanes, r->empty, sizeof lanes);
       p->kernels->gather[r->kind](lanes, block, (size_t)run);
       block += run;
@@ -114,11 +113,11 @@ static mcl_status rows_task(void *arg, int64_t task, int worker) {
   reduction *r = arg;
   MCL_TRY(mcl_check_cancel(r->program->ctx));
   if (r->strips == 1) {
-    gather_rows(r, worker, task * r->group, smaller((task + 1) * r->group, r->outer));
+    gather_rows(r, worker, task * r->group, mcl_min_i64((task + 1) * r->group, r->outer));
     return MCL_OK;
   }
   int64_t row = task % r->outer, strip = task / r->outer;
-  int64_t begin = strip * r->strip, end = smaller(begin + r->strip, r->reduced);
+  int64_t begin = strip * r->strip, end = mcl_min_i64(begin + r->strip, r->reduced);
   r->partial[strip * r->outer + row] = gather_range(r, worker, row * r->reduced + begin, row * r->reduced + end);
   return MCL_OK;
 }
@@ -132,7 +131,7 @@ static void gather_short_rows(reduction *r, int worker, int64_t first, int64_t e
     const float *block = mcl_program_block(p, &r->scratch, worker, first, n);
     first += (int64_t)n;
     while (n > 0) {
-      size_t run = (size_t)smaller(r->inner - at, (int64_t)n);
+      size_t run = (size_t)mcl_min_i64(r->inner - at, (int64_t)n);
       p->kernels->gather_rows[r->kind](sums + at, block, run);
       block += run;
       n -= run;
@@ -144,8 +143,8 @@ static void gather_short_rows(reduction *r, int worker, int64_t first, int64_t e
 /* One strip of one outer index, for the columns of one tile. */
 static void gather_columns(reduction *r, int worker, int64_t strip, int64_t outer, int64_t tile) {
   const mcl_program *p = r->program;
-  int64_t begin = strip * r->strip, end = smaller(begin + r->strip, r->reduced);
-  int64_t column = tile * r->tile, last_column = smaller(column + r->tile, r->inner), base = outer * r->reduced;
+  int64_t begin = strip * r->strip, end = mcl_min_i64(begin + r->strip, r->reduced);
+  int64_t column = tile * r->tile, last_column = mcl_min_i64(column + r->tile, r->inner), base = outer * r->reduced;
   double *sums = r->partial + (strip * r->outer + outer) * r->inner;
   for (int64_t i = column; i < last_column; i++) sums[i] = identity(r->kind);
   if (r->tiles == 1) {
@@ -168,7 +167,7 @@ static mcl_status columns_task(void *arg, int64_t task, int worker) {
   MCL_TRY(mcl_check_cancel(r->program->ctx));
   int64_t tile = task % r->tiles, groups = (r->outer + r->group - 1) / r->group;
   int64_t group = task / r->tiles % groups, strip = task / r->tiles / groups;
-  int64_t last = smaller((group + 1) * r->group, r->outer);
+  int64_t last = mcl_min_i64((group + 1) * r->group, r->outer);
   for (int64_t outer = group * r->group; outer < last; outer++) gather_columns(r, worker, strip, outer, tile);
   return MCL_OK;
 }
@@ -177,7 +176,7 @@ static mcl_status columns_task(void *arg, int64_t task, int worker) {
 static int64_t cut(reduction *r) {
   /* Tiles are wide, so that memory is read in long runs; strips have at least 64 rows, so that partial results are few
    * beside the elements. */
-  r->tile = smaller(r->inner, 4 * MCL_BLOCK);
+  r->tile = mcl_min_i64(r->inner, 4 * MCL_BLOCK);
   r->tiles = (r->inner + r->tile - 1) / r->tile;
   r->strip = r->tile > MCL_BLOCK ? 64 : MCL_CHUNK / r->tile;
   r->strips = (r->reduced + r->strip - 1) / r->strip;
@@ -191,7 +190,7 @@ static mcl_status combine_strips(const reduction *r) {
   int64_t count = r->outer * r->inner, work = 0;
   for (int64_t strip = 1; strip < r->strips; strip++)
     for (int64_t i = 0; i < count; i += MCL_BLOCK) {
-      int64_t end = smaller(i + MCL_BLOCK, count);
+      int64_t end = mcl_min_i64(i + MCL_BLOCK, count);
       for (int64_t j = i; j < end; j++) r->partial[j] = combine(r->kind, r->partial[j], r->partial[strip * count + j]);
       MCL_TRY(mcl_worked(r->program->ctx, &work, end - i));
     }
@@ -252,7 +251,7 @@ mcl_status mcl_expression_reduce_all(mcl_expression *e, mcl_reduction kind, doub
 static mcl_status store(mcl_tensor *out, const double *values) {
   for (int64_t i = 0; i < out->count; i += MCL_CHUNK) {
     MCL_TRY(mcl_check_cancel(out->ctx));
-    mcl_convert(MCL_F64, values + i, MCL_F32, mcl_tensor_f32(out) + i, (size_t)smaller(MCL_CHUNK, out->count - i));
+    mcl_convert(MCL_F64, values + i, MCL_F32, mcl_tensor_f32(out) + i, (size_t)mcl_min_i64(MCL_CHUNK, out->count - i));
   }
   return MCL_OK;
 }

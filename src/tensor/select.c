@@ -11,6 +11,7 @@
  * Ties are settled by index: the chunk that has the last tie to be taken is computed once more. */
 #include "tensor/select.h"
 
+#include "base/whole.h"
 #include <math.h>
 #include <string.h>
 
@@ -55,8 +56,6 @@ typedef struct selector {
   int shift;
   uint64_t *histograms; /* of each worker */
 } selector;
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- Keys: floats as integers of the same order; both zeros have one ---- */
 
@@ -111,7 +110,7 @@ static mcl_status count_piece(void *arg, int64_t piece, int worker) {
 static mcl_status count_chunk(void *arg, int64_t chunk, int worker) {
   selector *s = arg;
   digit_counts counts = {0};
-  int64_t first = chunk * MCL_CHUNK, end = smaller(first + MCL_CHUNK, s->program->count);
+  int64_t first = chunk * MCL_CHUNK, end = mcl_min_i64(first + MCL_CHUNK, s->program->count);
   MCL_TRY(mcl_check_cancel(s->program->ctx));
   while (first < end) {
     size_t n = mcl_program_block_size(s->program, first, end);
@@ -255,7 +254,7 @@ static mcl_status band_chunk(void *arg, int64_t chunk, int worker) {
   const mcl_program *p = s->program;
   array *collected = &s->collected[worker];
   chunk_record *record = &s->records[chunk];
-  int64_t begin = chunk * MCL_CHUNK, end = smaller(begin + MCL_CHUNK, p->count);
+  int64_t begin = chunk * MCL_CHUNK, end = mcl_min_i64(begin + MCL_CHUNK, p->count);
   MCL_TRY(mcl_check_cancel(p->ctx));
   *record = (chunk_record){.worker = worker, .offset = collected->count};
   for (int64_t first = begin; first < end;) {
@@ -332,7 +331,7 @@ static int64_t count_equal(const selector *s, const chunk_record *record, float 
 /* Behind the `rank`-th element, from 1, of a chunk that equals `value`. */
 static int64_t limit_in_chunk(selector *s, int64_t chunk, float value, int64_t rank) {
   const mcl_program *p = s->program;
-  int64_t first = chunk * MCL_CHUNK, end = smaller(first + MCL_CHUNK, p->count);
+  int64_t first = chunk * MCL_CHUNK, end = mcl_min_i64(first + MCL_CHUNK, p->count);
   while (first < end) {
     size_t n = mcl_program_block_size(p, first, end);
     const float *block = mcl_program_block(p, &s->scratch, 0, first, n);
