@@ -61,6 +61,17 @@ describe("callbacks", function()
     assert.same({ 20, 20, 20 }, sums)
   end)
 
+  it("keep away from models, which may be in use", function()
+    local model, said = support.mlp(), nil
+    core.context { progress = function()
+      local ok, message = pcall(function() model.core:add_weight("more", mcl.zeros { 3 }) end)
+      said = not ok and message
+    end }
+    model:fit { support.dataset(), epochs = 1 }
+    assert.matches("log, progress and cancelled cannot work with models", said)
+    assert.equal(4, #model:weights())
+  end)
+
   it("are checked to be functions", function()
     assert.error_matches(function() core.context { log = 3 } end, "log: a function is wanted, got number")
     assert.error_matches(function() core.context { threads = core.threads() + 1 } end, "before mcl is first used")

@@ -80,6 +80,28 @@ static void a_run_leaves_the_hosts_stack_and_hook_as_they_were(void **state) {
   mcl_context_free(ctx);
 }
 
+/* A coroutine that has called mcl is not where callbacks run once it is gone. */
+static void callbacks_outlive_the_coroutine_that_called_last(void **state) {
+  (void)state;
+  static const char text[] = "local core = require 'mcl.core'\n"
+                             "core.context { log = function(_, line) said = (said or '') .. line end }\n"
+                             "coroutine.wrap(function() core.zeros { 3 } end)()\n"
+                             "local left = coroutine.wrap(function() core.zeros { 3 } coroutine.yield() end)\n"
+                             "left()\n"
+                             "left = nil\n"
+                             "for i = 1, 100 do collectgarbage() local t = { {}, {}, {} } end";
+  mcl_context *ctx;
+  lua_State *L = luaL_newstate();
+  luaL_openlibs(L);
+  luaL_requiref(L, "mcl", luaopen_mcl, 0);
+  if (luaL_dostring(L, text)) fail_msg("%s", lua_tostring(L, -1));
+  assert_int_equal(mcl_lua_context(L, &ctx), MCL_OK);
+  mcl_log(ctx, MCL_LOG_WARNING, "still here");
+  lua_getglobal(L, "said");
+  assert_string_equal(lua_tostring(L, -1), "still here");
+  lua_close(L);
+}
+
 /* ---- Recipes ---- */
 
 static void a_recipe_compresses_the_model_that_is_lent(void **state) {
@@ -434,6 +456,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(a_host_state_gets_the_module_with_the_hosts_context),
       cmocka_unit_test(a_run_leaves_the_hosts_stack_and_hook_as_they_were),
+      cmocka_unit_test(callbacks_outlive_the_coroutine_that_called_last),
       cmocka_unit_test(a_recipe_compresses_the_model_that_is_lent),
       cmocka_unit_test(a_recipe_may_keep_nothing_of_the_model),
       cmocka_unit_test(a_recipe_fits_by_the_hosts_data),
