@@ -25,6 +25,11 @@ target_include_directories(mcl PUBLIC $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_D
                                       $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 target_link_libraries(mcl PUBLIC $<BUILD_INTERFACE:${MCL_ENGINE_LIBRARIES}>)
 
+if(BUILD_SHARED_LIBS)
+  mcl_add_shared(mcl OBJECTS mcl_runtime_objects mcl_engine_objects LIBRARIES ${MCL_ENGINE_LIBRARIES}
+                 HEADERS ${MCL_RUNTIME_HEADERS} include/mcl/mcl.h)
+endif()
+
 file(GLOB MCL_CLI_SOURCES CONFIGURE_DEPENDS src/cli/*.c)
 add_executable(mcl_program ${MCL_CLI_SOURCES})
 set_target_properties(mcl_program PROPERTIES OUTPUT_NAME mcl)
@@ -35,3 +40,4 @@ target_link_libraries(mcl_program PRIVATE mcl mcl_lua mcl_xxhash)
 add_library(mcl_module MODULE $<TARGET_OBJECTS:mcl_runtime_objects> $<TARGET_OBJECTS:mcl_engine_objects>)
 set_target_properties(mcl_module PROPERTIES OUTPUT_NAME mcl PREFIX "" LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/lua)
 target_link_libraries(mcl_module PRIVATE ${MCL_ENGINE_LIBRARIES})
+mcl_show_only(mcl_module luaopen_mcl)

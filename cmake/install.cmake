@@ -5,8 +5,12 @@ include(CMakePackageConfigHelpers)
 file(RELATIVE_PATH MCL_PC_TO_PREFIX /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
 set(MCL_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/mcl)
 
+if(BUILD_SHARED_LIBS)
+  set(MCL_KIND _shared) # cmake/exports.cmake
+endif()
+
 install(FILES include/mcl/mcl_runtime.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mcl)
-install(TARGETS mcl_runtime EXPORT mcl-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS mcl_runtime${MCL_KIND} EXPORT mcl-targets DESTINATION ${CMAKE_INSTALL_LIBDIR})
 set(MCL_RUNTIME_PRIVATE_LIBS "-lpthread -lm")
 set(MCL_ZSTD_MODULE "")
 if(MCL_WITH_ZSTD)
@@ -18,7 +22,7 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/mcl_runtime.pc DESTINATION ${CMAKE_INS
 
 if(NOT MCL_RUNTIME_ONLY)
   install(FILES include/mcl/mcl.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/mcl)
-  install(TARGETS mcl EXPORT mcl-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(TARGETS mcl${MCL_KIND} EXPORT mcl-targets DESTINATION ${CMAKE_INSTALL_LIBDIR})
   install(TARGETS mcl_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
   install(TARGETS mcl_module LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/lua/5.4)
   install(FILES lua/mcl.d.lua DESTINATION ${CMAKE_INSTALL_DATADIR}/mcl OPTIONAL)

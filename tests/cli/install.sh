@@ -38,6 +38,10 @@ test -x "$work/client/build/host" && test -x "$work/client/build/classify"
 # The Lua module under a stock lua5.4
 LUA_CPATH="$(dirname "$(find "$work/prefix" -name mcl.so)")/?.so;;" lua5.4 -e 'local mcl = require "mcl"; print(mcl.version)'
 
+# It shows what Lua looks for, and no inner name
+shown() { nm -D --defined-only "$1" | awk '{ print $3 }' | sort | tr '\n' ' '; }
+[ "$(shown "$(find "$work/prefix" -name mcl.so)")" = "luaopen_mcl " ] || { echo "mcl.so shows inner names"; exit 1; }
+
 # The runtime builds alone, with no engine library at hand
 cmake -G Ninja -S "$source" -B "$work/runtime" -DMCL_RUNTIME_ONLY=ON -DMCL_WITH_ZSTD=OFF -DCMAKE_BUILD_TYPE=Release >/dev/null
 cmake --build "$work/runtime" -j2 >/dev/null
@@ -57,3 +61,17 @@ grep -q -- '--portable' "$work/refused.txt"
 "$mcl" verify "$work/portable.mcl"
 if "$mcl" convert "$work/net.bin" "$work/x.mcl" --portable --zstd=3 2>"$work/refused.txt"; then exit 1; fi
 grep -q 'leave one of the two out' "$work/refused.txt"
+
+# and as a shared library, with the functions of its header and no others
+cmake -G Ninja -S "$source" -B "$work/shared" -DMCL_RUNTIME_ONLY=ON -DBUILD_SHARED_LIBS=ON -DCMAKE_BUILD_TYPE=Release >/dev/null
+cmake --build "$work/shared" -j2 >/dev/null
+cmake --install "$work/shared" --prefix "$work/moved" >/dev/null
+library=$(find "$work/moved" -name libmcl_runtime.so)
+nm -D --defined-only "$library" | awk '{ print $3 }' | grep -v '^mcl_runtime' | sort >"$work/shown"
+tr -cs 'a-z0-9_' '\n' <"$source/include/mcl/mcl_runtime.h" | grep '^mcl_' | sort -u >"$work/named"
+[ -s "$work/shown" ] && [ -z "$(comm -23 "$work/shown" "$work/named")" ] || { echo "libmcl_runtime.so shows inner names"; exit 1; }
+packages=$(dirname "$(find "$work/moved" -name mcl_runtime.pc)")
+flags=$(PKG_CONFIG_PATH=$packages pkg-config --cflags --libs mcl_runtime)
+# shellcheck disable=SC2086 # one word a flag
+cc "$source/examples/classify.c" $flags -Wl,-rpath,"$(dirname "$library")" -o "$work/classify_shared"
+ldd "$work/classify_shared" | grep -q libmcl_runtime.so
