@@ -557,6 +557,7 @@ function Job:progress(task, done, total) end
 ---@field options? table<string, { [1]: any, [2]: string, min?: number, max?: number, choices?: any[] }>
 ---@field run fun(model: mcl.Model, opt: table<string, any>, job: mcl.Job): mcl.Model? # nil: the model it was given
 ---@field candidates? fun(opt: table<string, any>): mcl.Scheme[]
+---@field fits? fun(opt: table<string, any>): integer
 ---@class mcl.Recipe
 ---@param options mcl.recipe_options
 ---@return mcl.Recipe

@@ -43,6 +43,8 @@ return mcl.recipe {
     shift = { 1, "augmentation of images: pixels moved at most", min = 0, max = 8 },
   },
 
+  fits = function(opt) return opt.stages + (opt.epochs > 0 and 1 or 0) + (opt.share_epochs > 0 and 1 or 0) end,
+
   run = function(model, opt, job)
     local layers, total = model:layers(), 0
     for _, layer in ipairs(layers) do

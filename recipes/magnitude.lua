@@ -16,6 +16,8 @@ return mcl.recipe {
     shift = { 1, "augmentation of images: pixels moved at most", min = 0, max = 8 },
   },
 
+  fits = function(opt) return opt.epochs > 0 and opt.stages or 0 end,
+
   run = function(model, opt, job)
     if not job.has_data then job:log "no data: pruned without training" end
     for stage = 1, opt.stages do

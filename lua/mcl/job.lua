@@ -40,12 +40,14 @@ local function derive(seed, n)
 end
 
 --- Makes a job for a model: data (mcl.data or nil), seed, snapshots (mcl.resume or nil), log (function(text) or nil),
--- dry (fits are left out). A recipe that can do without data asks job.has_data.
+-- dry (fits are left out), expected (how many fits there will be, where that is known). A recipe that can do without
+-- data asks job.has_data.
 function job.new(model, options)
   local self = setmetatable({
     model = model, source = options.data, seed = options.seed or 0, snapshots = options.snapshots, write = options.log,
     has_data = options.data ~= nil,
-    dry = options.dry, fits = 0, steps = {}, epochs = {}, began = core.now(), data = parts(options.data),
+    dry = options.dry, expected = options.expected,
+    fits = 0, steps = {}, epochs = {}, began = core.now(), data = parts(options.data),
   }, Job)
   model.hooks = {
     before_fit = function(...) return self:before_fit(...) end,
@@ -135,6 +137,16 @@ local function epoch_line(fit, report)
   return line .. (", %.1f s"):format(report.seconds)
 end
 
+-- Puts the fit before what the engine says of it: its number, how many there will be, what the file would take now.
+function Job:show_fit(is_begun)
+  if not self.write then return end
+  local progress = require "mcl.progress"
+  if not is_begun then return progress.within(nil) end
+  local of = self.expected and self.fits <= self.expected and (" of %d"):format(self.expected) or ""
+  local size = progress.has_bar() and ", " .. progress.bytes(self.model:size()) or ""
+  progress.within(("fit %d%s%s"):format(self.fits, of, size))
+end
+
 function Job:before_fit(_, options)
   self.fits = self.fits + 1
   local fit = self.fits
@@ -147,6 +159,7 @@ function Job:before_fit(_, options)
     end
     options.checkpoint = options.checkpoint or self.snapshots:checkpoint(fit)
   end
+  self:show_fit(true)
   options.seed = options.seed or derive(self.seed, fit)
   if options.validation == nil and self.source then options.validation = self.data.choose end
   if options.validation == false then options.validation = nil end
@@ -164,6 +177,7 @@ end
 
 function Job:after_fit(_, report)
   if self.dry then return end
+  self:show_fit(false)
   if self.snapshots and not report.skipped then self.snapshots:keep(self.fits, self.model, report) end
   local name = self.pending or "fit"
   self.pending = nil

@@ -50,9 +50,20 @@ local function bar(task, share, left)
   return ("\r\27[K%s %3.0f %%  %s  %s"):format(line, share * 100, shown.cell(task), time)
 end
 
+--- Is there a bar, so that it is worth knowing what to write beside it?
+function progress.has_bar()
+  return state.terminal and not state.quiet
+end
+
+--- What tasks are a part of from here on ("fit 2 of 5, 17.6 KB"); nil: nothing.
+function progress.within(text)
+  state.within = text
+end
+
 -- What the engine calls some ten times a second.
 local function report(task, done, total)
   if state.quiet then return end
+  if state.within then task = state.within .. ", " .. task end
   local now = core.now()
   if total ~= state.total or done < state.done then -- another task; its text alone may change as it goes
     state.total, state.began, state.last, state.first = total, now, now, done

@@ -198,18 +198,23 @@ end
 function recipe.new(spec, level)
   level = (level or 1) + 1
   if type(spec) ~= "table" then error("recipe: a table is wanted: mcl.recipe{ about=, options=, run= }", level) end
-  check.keys(spec, { "about", "options", "run", "candidates" }, "recipe", level)
+  check.keys(spec, { "about", "options", "run", "candidates", "fits" }, "recipe", level)
   if type(spec.run) ~= "function" then error("recipe: run is a function(model, opt, job)", level) end
   if type(spec.about) ~= "string" then error("recipe: about says in a line what it does", level) end
   if spec.candidates ~= nil and type(spec.candidates) ~= "function" then
     error("recipe: candidates is a function(opt) that returns a list of schemes", level)
+  end
+  if spec.fits ~= nil and type(spec.fits) ~= "function" then
+    error("recipe: fits is a function(opt) that returns how many fits there will be", level)
   end
   local options = spec.options or {}
   if type(options) ~= "table" then error("recipe: options is a table: name = { default, \"text\" }", level) end
   for name, option in pairs(options) do
     check_option(name, option, level)
   end
-  return setmetatable({ about = spec.about, options = options, run = spec.run, candidates = spec.candidates }, Recipe)
+  return setmetatable({
+    about = spec.about, options = options, run = spec.run, candidates = spec.candidates, fits = spec.fits,
+  }, Recipe)
 end
 
 --- Runs the recipe. The model that comes of it: the one that `run` returns, or else the one it was given.

@@ -71,6 +71,30 @@ assert set(d) == {"bytes", "dense_bytes", "ratio", "candidates"} and len(d["cand
 for c in d["candidates"]:
     assert c["bytes"] == sum(l["bytes"] for l in c["layers"]) and len(c["layers"]) == 12, c
 PY
+# ---- The bar says which fit, of how many, with what loss, and the bytes of the file ----
+cat >fits.lua <<'LUA'
+local mcl = require "mcl"
+return mcl.recipe { about = "two fits", fits = function() return 2 end, run = function(model, _, job)
+  for _ = 1, 2 do model:fit { job.data.train, epochs = 40, batch = 1, rate = 1e-5 } end
+end }
+LUA
+cat >data.lua <<'LUA'
+local mcl = require "mcl"
+local x, y = mcl.random({ 200, 8 }, { seed = 1 }), mcl.zeros { 200 }
+return { x_train = x, y_train = y, x_test = x, y_test = y }
+LUA
+python3 - "$MCL" <<'PY' >out 2>err
+import os, pty, sys
+def read(fd):
+    data = os.read(fd, 65536)
+    return data
+status = pty.spawn([sys.argv[1], "./fits.lua", "net.bin", "--data", "data.lua", "-o", "f.mcl"], read)
+sys.exit(status)
+PY
+for words in 'fit 1 of 2, [0-9.]* KB, epoch [0-9]* of 40' 'fit 2 of 2, [0-9.]* KB, epoch [0-9]* of 40, loss [0-9]'; do
+  grep -qE "$words" out || fail "the bar does not say \"$words\""
+done
+
 # ---- The manual has what --help prints; completions know commands, recipes and their options ----
 works ".TH MCL 1" manual
 cp out mcl.1

@@ -222,7 +222,10 @@ local function work(run)
   }
   local snapshots = require("mcl.resume").open(run.out, settings, args.resume, log)
   run.model, run.data, run.before = model, data, args.report and model:copy() or nil
-  run.job = require("mcl.job").new(model, { data = data, seed = args.seed, snapshots = snapshots, log = log })
+  run.job = require("mcl.job").new(model, {
+    data = data, seed = args.seed, snapshots = snapshots, log = log,
+    expected = run.recipe.fits and run.recipe.fits(run.values),
+  })
   common.keeping(snapshots, arguments, function() compress(run, record) end)
   snapshots:remove()
   progress.line("%s written, %s", run.out, progress.duration(record.seconds))
