@@ -102,7 +102,7 @@ static const refusal refusals[] = {
     {"dropout", 1, {S(-1, 9)}, {{"rate", 0, {0}, 1}}, "rate is 1; it must be from 0 to 0.999"},
     {"softmax", 1, {S(-1, 9)}, {{"axis", 1, {2}, 0}}, "axis 2 is outside an input of 2 dimensions; use -2 to 1"},
     {"softmax", 1, {S(-1, 9)}, {{"axis", 1, {0}, 0}}, "along axis 0, the batch"},
-    {"layer_norm", 2, {S(-1, 3, 4), S(3)}, {{0}}, "wants scale and bias of 4 elements, not 3"},
+    {"layer_norm", 2, {S(-1, 3, 4), S(3)}, {{0}}, "wants scale and bias of these dimensions, not 3"},
     {"add", 2, {S(-1, 3, 4), S(3)}, {{0}}, "add of -1x3x4 and 3: the shapes do not broadcast"},
     {"mul", 2, {S(-1, 3), S(4, 1, 3)}, {{0}}, "do not broadcast"},
     {"concat", 2, {S(-1, 3, 4), S(-1, 3, 5)}, {{0}}, "concat of -1x3x4 and -1x3x5 along axis 1: all other"},
