@@ -313,8 +313,13 @@ static mcl_status check_options(fit *f) {
   MCL_TRY(mcl_optimiser_choose(f->ctx, &o->optimiser, &o->optimiser, &f->optimiser));
   f->steps_per_epoch = (o->train->count + o->batch - 1) / o->batch;
   MCL_TRY(mcl_schedule_rate(f->ctx, &o->schedule, 1, 0, 1, 1, &rate));
-  if (o->validation) MCL_TRY(mcl_task_check(f->model, o->validation, o->loss, o->custom_loss != NULL, &f->task));
-  return mcl_task_check(f->model, o->train, o->loss, o->custom_loss != NULL, &f->task);
+  MCL_TRY(mcl_task_check(f->model, o->train, o->loss, o->custom_loss != NULL, &f->task));
+  if (!o->validation) return MCL_OK;
+  mcl_task validation;
+  MCL_TRY(mcl_task_check(f->model, o->validation, o->loss, o->custom_loss != NULL, &validation));
+  if (validation.has_labels == f->task.has_labels) return MCL_OK;
+  return mcl_fail(f->ctx, MCL_ERROR_ARGUMENT, "fit: the validation data have %s, and the data to train by have %s",
+                  validation.has_labels ? "labels" : "targets", f->task.has_labels ? "labels" : "targets");
 }
 
 static uint64_t hash_tensor(const mcl_tensor *t, uint64_t hash) {

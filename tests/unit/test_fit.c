@@ -92,6 +92,23 @@ static void three_steps_are_pytorchs(void **state) {
 
 /* ---- Learning ---- */
 
+/* Without a word either would be read as the other: nothing is where labels are looked for. */
+static void validation_data_are_of_the_kind_that_is_trained_by(void **state) {
+  mcl_tensor *y;
+  mcl_dataset *labels = blobs(*state, 20, 1), *targets;
+  assert_ok(*state, mcl_tensor_new(*state, MCL_F32, mcl_shape_2(20, 3), &y));
+  assert_ok(*state, mcl_dataset_new(labels->x, y, 1, 0, &targets));
+  mcl_tensor_release(y);
+  mcl_model *model = network(*state, 64, 4, 3, false);
+  mcl_fit_options options = {.train = labels, .validation = targets, .epochs = 1};
+  assert_fails(*state, MCL_ERROR_ARGUMENT, "validation data have targets", mcl_fit(model, &options, NULL));
+  options = (mcl_fit_options){.train = targets, .validation = labels, .epochs = 1};
+  assert_fails(*state, MCL_ERROR_ARGUMENT, "validation data have labels", mcl_fit(model, &options, NULL));
+  mcl_model_free(model);
+  mcl_dataset_release(labels);
+  mcl_dataset_release(targets);
+}
+
 static void a_network_learns_and_evaluation_agrees_with_validation(void **state) {
   mcl_model *model = network(*state, 64, 16, 3, false);
   mcl_dataset *train = blobs(*state, 300, 1), *validation = blobs(*state, 130, 2);
@@ -448,6 +465,7 @@ static void what_does_not_fit_together_is_refused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       context_test(three_steps_are_pytorchs),
+      context_test(validation_data_are_of_the_kind_that_is_trained_by),
       context_test(a_network_learns_and_evaluation_agrees_with_validation),
       context_test(a_loss_of_the_users_is_asked_every_batch),
       context_test(a_penalty_adds_its_value_and_gradient),
