@@ -214,13 +214,13 @@ mcl_status mcl_file_writer_open(mcl_context *ctx, const char *path, mcl_file_wri
   return MCL_OK;
 }
 
+#define WRITTEN_AT_ONCE ((size_t)4 << 20) /* bytes between two questions whether to stop */
+
 static mcl_status flush_bytes(mcl_file_writer *w, const uint8_t *data, size_t size) {
   while (size) {
-    ssize_t n = write(w->fd, data, size < (1u << 30) ? size : (1u << 30));
-    if (n < 0 && errno == EINTR) { /* a pipe that nobody reads waits for long */
-      MCL_TRY(mcl_check_cancel(w->ctx));
-      continue;
-    }
+    MCL_TRY(mcl_check_cancel(w->ctx));
+    ssize_t n = write(w->fd, data, size < WRITTEN_AT_ONCE ? size : WRITTEN_AT_ONCE);
+    if (n < 0 && errno == EINTR) continue; /* a pipe that nobody reads waits for long */
     if (n <= 0) return mcl_file_place_error(w->ctx, &w->place, "cannot be written");
     data += n;
     size -= (size_t)n;

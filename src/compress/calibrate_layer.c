@@ -69,7 +69,8 @@ mcl_status mcl_layer_new(const mcl_model *model, int weight, unsigned wanted, mc
   out->rows = mcl_shape_rows(model->weights[weight].shape);
   out->cols = mcl_shape_cols(model->weights[weight].shape);
   out->chunks = MCL_LAYER_CHUNKS; /* fewer where Gram matrices are large, so that they fit */
-  while (out->chunks > 1 && wanted & MCL_STAT_GRAM && out->chunks * out->cols > MOST_GRAM_VALUES / out->cols) out->chunks /= 2;
+  while (out->chunks > 1 && wanted & MCL_STAT_GRAM && out->chunks * out->cols > MOST_GRAM_VALUES / out->cols)
+    out->chunks /= 2;
   return allocate(out);
 }
 

@@ -8,7 +8,10 @@ static mcl_status difference(const mcl_repr *before, const mcl_repr *after, mcl_
   mcl_tensor *a = NULL, *b = NULL;
   mcl_status status = mcl_repr_values(before, &a);
   if (!status) status = mcl_repr_values(after, &b);
-  for (int64_t i = 0; !status && i < a->count; i++) mcl_tensor_f32(a)[i] -= mcl_tensor_f32(b)[i];
+  for (int64_t i = 0; !status && i < a->count; i++) {
+    if (i % MCL_ASK_STEPS == 0) status = mcl_check_cancel(a->ctx);
+    mcl_tensor_f32(a)[i] -= mcl_tensor_f32(b)[i];
+  }
   mcl_tensor_release(b);
   if (status)
     mcl_tensor_release(a);
@@ -44,7 +47,10 @@ static mcl_status by_gram(const float *d, int64_t rows, int64_t cols, mcl_tensor
                   .ldc = cols};
   mcl_status status = mcl_matmul_run(ctx, &p);
   double all = 0;
-  for (int64_t i = 0; i < rows * cols && !status; i++) all += (double)d[i] * (double)product[i];
+  for (int64_t i = 0; i < rows * cols && !status; i++) {
+    if (i % MCL_ASK_STEPS == 0) status = mcl_check_cancel(ctx);
+    all += (double)d[i] * (double)product[i];
+  }
   *out = all > 0 ? all : 0;
   mcl_free(ctx, product);
   return status;

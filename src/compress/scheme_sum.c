@@ -30,14 +30,17 @@ static void release(mcl_scheme *scheme) {
 static mcl_status fit_rest(const mcl_scheme *scheme, const mcl_scheme_input *input, const mcl_repr *other,
                            mcl_repr **out) {
   mcl_tensor *rest;
+  mcl_status status = MCL_OK;
   if (!other) {
     MCL_TRY(mcl_tensor_copy(input->values, &rest));
   } else {
     MCL_TRY(mcl_repr_values(other, &rest));
-    for (int64_t i = 0; i < rest->count; i++)
+    for (int64_t i = 0; i < rest->count && !status; i++) {
+      if (i % MCL_ASK_STEPS == 0) status = mcl_check_cancel(scheme->ctx);
       mcl_tensor_f32(rest)[i] = mcl_tensor_f32(input->values)[i] - mcl_tensor_f32(rest)[i];
+    }
   }
-  mcl_status status = mcl_scheme_apply_values(scheme, rest, input->statistics, input->importance, out);
+  if (!status) status = mcl_scheme_apply_values(scheme, rest, input->statistics, input->importance, out);
   mcl_tensor_release(rest);
   return status;
 }

@@ -62,10 +62,17 @@ static mcl_status gather_importance(const mcl_scheme *second, const mcl_sparse *
   MCL_TRY(mcl_scheme_importance(second, input, &whole));
   mcl_status status = mcl_tensor_new_raw(second->ctx, MCL_F32, mcl_shape_1(sparse->nonzeros), out);
   int64_t rows = mcl_shape_rows(sparse->base.shape), cols = mcl_shape_cols(sparse->base.shape);
-  for (int64_t r = 0; r < rows && !status; r++)
+  int64_t work = 0;
+  for (int64_t r = 0; r < rows && !status; r++) {
+    status = mcl_worked(second->ctx, &work, 1 + 2 * (int64_t)(sparse->row_start[r + 1] - sparse->row_start[r]));
     for (uint32_t k = sparse->row_start[r]; k < sparse->row_start[r + 1]; k++)
       mcl_tensor_f32(*out)[k] = mcl_tensor_f32(whole)[r * cols + sparse->column[k]];
+  }
   mcl_tensor_release(whole);
+  if (status) {
+    mcl_tensor_release(*out);
+    *out = NULL;
+  }
   return status;
 }
 

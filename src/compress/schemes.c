@@ -90,9 +90,16 @@ mcl_status mcl_scheme_apply(mcl_scheme *scheme, const mcl_repr *weight, const mc
 static mcl_status spread_columns(mcl_tensor *of_columns, mcl_shape shape, mcl_tensor **out) {
   MCL_TRY(mcl_tensor_new_raw(of_columns->ctx, MCL_F32, shape, out));
   int64_t rows = mcl_shape_rows(shape), cols = mcl_shape_cols(shape);
-  for (int64_t r = 0; r < rows; r++)
+  int64_t work = 0;
+  mcl_status status = MCL_OK;
+  for (int64_t r = 0; r < rows && !status; r++) {
     memcpy(mcl_tensor_f32(*out) + r * cols, of_columns->data, (size_t)cols * sizeof(float));
-  return MCL_OK;
+    status = mcl_worked(of_columns->ctx, &work, cols);
+  }
+  if (!status) return MCL_OK;
+  mcl_tensor_release(*out);
+  *out = NULL;
+  return status;
 }
 
 mcl_status mcl_scheme_importance(const mcl_scheme *scheme, const mcl_scheme_input *input, mcl_tensor **out) {

@@ -315,11 +315,19 @@ static zip_int64_t sink_command(void *user, void *data, zip_uint64_t size, zip_s
   }
 }
 
-static zip_t *open_archive(npz_sink *sink) {
+static int is_cancelled(zip_t *archive, void *ctx) {
+  (void)archive;
+  return mcl_check_cancel(ctx) != MCL_OK;
+}
+
+static zip_t *open_archive(mcl_context *ctx, npz_sink *sink) {
   zip_error_init(&sink->error);
   zip_source_t *source = zip_source_function_create(sink_command, sink, &sink->error);
   zip_t *archive = source ? zip_open_from_source(source, ZIP_CREATE | ZIP_TRUNCATE, &sink->error) : NULL;
-  if (!archive) zip_source_free(source);
+  if (!archive)
+    zip_source_free(source);
+  else
+    zip_register_cancel_callback_with_state(archive, is_cancelled, NULL, ctx);
   return archive;
 }
 
@@ -328,15 +336,18 @@ static mcl_status write_archive(mcl_context *ctx, const char *path, npz_sink *si
   npz_pending *pending;
   MCL_TRY(mcl_alloc_zero(ctx, (size_t)count * sizeof *pending, &pending));
   mcl_status status = MCL_OK;
-  zip_t *archive = open_archive(sink);
+  zip_t *archive = open_archive(ctx, sink);
   if (!archive)
     status = mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be written: %s", path, zip_error_strerror(&sink->error));
   for (int i = 0; i < count && !status; i++)
     status = add_member(ctx, path, archive, &tensors[i], compress, &pending[i]);
-  if (!status && zip_close(archive))
-    status = mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be written: %s", path, zip_strerror(archive));
-  else if (!status)
+  if (!status && zip_close(archive)) {
+    status = mcl_check_cancel(ctx); /* the message is its own, then */
+    if (!status) status = mcl_fail(ctx, MCL_ERROR_IO, "%s: cannot be written: %s", path, zip_strerror(archive));
+  } else if (!status) {
     archive = NULL;
+    status = mcl_check_cancel(ctx); /* libzip does not hear one that comes at its last question */
+  }
   if (archive) zip_discard(archive);
   zip_error_fini(&sink->error);
   for (int i = 0; i < count; i++) {

@@ -94,6 +94,7 @@ static mcl_status conv_chunk(void *arg, int64_t chunk, int worker) {
   int64_t first = chunk * back->chunk_images, end = mcl_min_i64(first + back->chunk_images, g->images);
   for (int64_t image = first; image < end; image++) {
     int64_t plane = g->channels * g->height * g->width;
+    MCL_TRY(mcl_check_cancel(back->call->ctx));
     if (x->gradient && !x->accumulate && !g->is_pointwise)
       for (int64_t i = 0; i < plane; i++) x->gradient[image * plane + i] = 0;
     for (int64_t group = 0; group < g->groups; group++)
@@ -159,7 +160,7 @@ static mcl_status depthwise_channel(void *arg, int64_t channel, int worker) {
   const mcl_conv *g = &back->g;
   const mcl_op_call *call = back->call;
   const mcl_operand *in = call->in;
-  int64_t plane = g->height * g->width;
+  int64_t plane = g->height * g->width, work = 0;
   if (in[0].gradient && !in[0].accumulate)
     for (int64_t image = 0; image < g->images; image++)
       for (int64_t i = 0; i < plane; i++) in[0].gradient[(image * g->channels + channel) * plane + i] = 0;
@@ -172,6 +173,7 @@ static mcl_status depthwise_channel(void *arg, int64_t channel, int worker) {
         sum += depthwise_entry(g, entry / g->kernel[1], entry % g->kernel[1], in[1].data[output * g->depth + entry],
                                in[0].data + at, call->out[0].gradient + (image * g->outputs + output) * g->pixels,
                                in[0].gradient ? in[0].gradient + at : NULL);
+        MCL_TRY(mcl_worked(call->ctx, &work, 2 * plane));
       }
       float gradient = (float)sum;
       if (in[1].gradient) mcl_gradient_put(in[1].gradient + output * g->depth + entry, &gradient, 1, in[1].accumulate);

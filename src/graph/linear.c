@@ -55,8 +55,11 @@ static mcl_status run_linear(const mcl_op_call *call) {
   int64_t rows = mcl_elements(call->out[0].shape) / out;
   if (call->in[1].repr) return mcl_parallel_ranges(call->ctx, rows, COMPRESSED_ROWS, compressed_rows, (void *)call);
   const float *bias = call->in[2].data;
-  for (int64_t row = 0; bias && row < rows; row++)
+  int64_t work = 0;
+  for (int64_t row = 0; bias && row < rows; row++) {
     memcpy(call->out[0].data + row * out, bias, (size_t)out * sizeof(float));
+    MCL_TRY(mcl_worked(call->ctx, &work, out));
+  }
   mcl_matmul product = {.transpose_b = true,
                         .m = rows,
                         .n = out,

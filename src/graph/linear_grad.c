@@ -15,8 +15,11 @@ static mcl_status bias_range(void *arg, int64_t first, int64_t count, int worker
   const mcl_operand *bias = &work->call->in[2];
   const float *dy = work->call->out[0].gradient + first;
   float sum[BIAS_COLUMNS] = {0};
-  for (int64_t row = 0; row < work->rows; row++, dy += work->out)
+  int64_t steps = 0;
+  for (int64_t row = 0; row < work->rows; row++, dy += work->out) {
     for (int64_t i = 0; i < count; i++) sum[i] += dy[i];
+    MCL_TRY(mcl_worked(work->call->ctx, &steps, count));
+  }
   mcl_gradient_put(bias->gradient + first, sum, count, bias->accumulate);
   return MCL_OK;
 }

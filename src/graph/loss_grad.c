@@ -17,11 +17,12 @@ static int64_t arg_max(const float *y, int64_t width) {
 static mcl_status cross_entropy(mcl_context *ctx, const float *y, int64_t rows, int64_t width, const int32_t *labels,
                                 const float *targets, double smoothing, float *gradient, double *value,
                                 int64_t *correct) {
-  (void)ctx, (void)targets;
+  (void)targets;
   double total = 0;
-  int64_t right = 0;
+  int64_t right = 0, work = 0;
   for (int64_t row = 0; row < rows; row++, y += width) {
     int64_t best = arg_max(y, width), label = labels[row];
+    MCL_TRY(mcl_worked(ctx, &work, 8 * width));
     double sum = 0, sum_of_logits = 0;
     right += best == label;
     for (int64_t i = 0; i < width; i++) {
@@ -46,11 +47,12 @@ static mcl_status cross_entropy(mcl_context *ctx, const float *y, int64_t rows, 
 static mcl_status cross_entropy_of_probabilities(mcl_context *ctx, const float *y, int64_t rows, int64_t width,
                                                  const int32_t *labels, const float *targets, double smoothing,
                                                  float *gradient, double *value, int64_t *correct) {
-  (void)ctx, (void)targets;
+  (void)targets;
   double total = 0, spread = smoothing / (double)width;
-  int64_t right = 0;
+  int64_t right = 0, work = 0;
   for (int64_t row = 0; row < rows; row++, y += width) {
     right += arg_max(y, width) == labels[row];
+    MCL_TRY(mcl_worked(ctx, &work, 8 * width));
     for (int64_t i = 0; i < width; i++) {
       double q = spread + (i == labels[row] ? 1 - smoothing : 0);
       double p = y[i] > 0x1p-126f ? (double)y[i] : isnan(y[i]) ? (double)y[i] : 0x1p-126;
@@ -67,10 +69,11 @@ static mcl_status cross_entropy_of_probabilities(mcl_context *ctx, const float *
 static mcl_status mean_squared_error(mcl_context *ctx, const float *y, int64_t rows, int64_t width,
                                      const int32_t *labels, const float *targets, double smoothing, float *gradient,
                                      double *value, int64_t *correct) {
-  (void)ctx, (void)labels, (void)smoothing;
+  (void)labels, (void)smoothing;
   double total = 0;
   float scale = (float)(2 / (double)(rows * width));
   for (int64_t i = 0; i < rows * width; i++) {
+    if (i % MCL_ASK_STEPS == 0) MCL_TRY(mcl_check_cancel(ctx));
     float error = y[i] - targets[i];
     total += (double)error * (double)error;
     if (gradient) gradient[i] = scale * error;

@@ -57,17 +57,22 @@ static mcl_status shape_batch_norm(mcl_context *ctx, const mcl_node *node, const
 }
 
 /* Statistics of channels first … of the batch, and the running ones. */
-static void batch_statistics(const mcl_op_call *call, const mcl_channels *c, int64_t first, int64_t count) {
+static mcl_status batch_statistics(const mcl_op_call *call, const mcl_channels *c, int64_t first, int64_t count) {
   double sum[MCL_CHANNEL_BLOCK] = {0}, squares[MCL_CHANNEL_BLOCK] = {0};
   const float *x = call->in[MCL_NORM_X].data;
   double n = (double)(c->images * c->plane);
-  for (int64_t image = 0; image < c->images; image++)
+  int64_t work = 0;
+  for (int64_t image = 0; image < c->images; image++) {
+    MCL_TRY(mcl_worked(call->ctx, &work, count * c->plane));
     for (int64_t k = 0; k < count; k++)
       sum[k] += mcl_norm_sum(x + (image * c->channels + first + k) * c->plane, c->plane);
+  }
   for (int64_t k = 0; k < count; k++) c->mean[first + k] = (float)(sum[k] / n);
-  for (int64_t image = 0; image < c->images; image++)
+  for (int64_t image = 0; image < c->images; image++) {
+    MCL_TRY(mcl_worked(call->ctx, &work, count * c->plane));
     for (int64_t k = 0; k < count; k++)
       squares[k] += mcl_norm_squares(x + (image * c->channels + first + k) * c->plane, c->mean[first + k], c->plane);
+  }
   double epsilon = call->node->attribute[0].number;
   float momentum = mcl_node_float(call->node, 1);
   for (int64_t k = 0; k < count; k++) {
@@ -77,6 +82,7 @@ static void batch_statistics(const mcl_op_call *call, const mcl_channels *c, int
     *mean = momentum * *mean + (1 - momentum) * c->mean[first + k];
     *running = momentum * *running + (1 - momentum) * variance;
   }
+  return MCL_OK;
 }
 
 static mcl_status batch_norm_channels(void *arg, int64_t first, int64_t count, int worker) {
@@ -85,15 +91,17 @@ static mcl_status batch_norm_channels(void *arg, int64_t first, int64_t count, i
   mcl_channels c = mcl_batch_norm_of(call);
   double epsilon = call->node->attribute[0].number;
   if (mcl_batch_norm_takes_batch(call)) {
-    batch_statistics(call, &c, first, count);
+    MCL_TRY(batch_statistics(call, &c, first, count));
   } else {
     for (int64_t k = first; k < first + count; k++) {
       c.mean[k] = call->in[MCL_NORM_MEAN].data[k];
       c.inverse[k] = (float)(1 / sqrt((double)call->in[MCL_NORM_VARIANCE].data[k] + epsilon));
     }
   }
+  int64_t work = 0;
   for (int64_t image = 0; image < c.images; image++)
     for (int64_t k = first; k < first + count; k++) {
+      MCL_TRY(mcl_worked(call->ctx, &work, c.plane));
       float factor = call->in[MCL_NORM_SCALE].data[k] * c.inverse[k];
       float shift = call->in[MCL_NORM_BIAS].data[k] - c.mean[k] * factor;
       const float *x = call->in[MCL_NORM_X].data + (image * c.channels + k) * c.plane;

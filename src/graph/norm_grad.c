@@ -16,8 +16,9 @@ static void put_one(const mcl_operand *operand, int64_t at, double value) {
 /* ---- batch_norm ---- */
 
 /* Σ dy and Σ dy·x̂ of each of `count` channels, over the images in their order. */
-static void channel_sums(const mcl_op_call *call, const mcl_channels *c, int64_t first, int64_t count, double *sum,
-                         double *product) {
+static mcl_status channel_sums(const mcl_op_call *call, const mcl_channels *c, int64_t first, int64_t count,
+                               double *sum, double *product) {
+  int64_t work = 0;
   for (int64_t image = 0; image < c->images; image++)
     for (int64_t k = 0; k < count; k++) {
       int64_t at = (image * c->channels + first + k) * c->plane;
@@ -26,7 +27,9 @@ static void channel_sums(const mcl_op_call *call, const mcl_channels *c, int64_t
       double s = 0, p = 0;
       for (int64_t i = 0; i < c->plane; i++) s += dy[i], p += (double)dy[i] * (double)(x[i] - mean);
       sum[k] += s, product[k] += p * c->inverse[first + k];
+      MCL_TRY(mcl_worked(call->ctx, &work, 2 * c->plane));
     }
+  return MCL_OK;
 }
 
 static mcl_status batch_norm_channels(void *arg, int64_t first, int64_t count, int worker) {
@@ -35,15 +38,17 @@ static mcl_status batch_norm_channels(void *arg, int64_t first, int64_t count, i
   const mcl_operand *in = call->in;
   mcl_channels c = mcl_batch_norm_of(call);
   double sum[MCL_CHANNEL_BLOCK] = {0}, product[MCL_CHANNEL_BLOCK] = {0}, n = (double)(c.images * c.plane);
-  channel_sums(call, &c, first, count, sum, product);
+  MCL_TRY(channel_sums(call, &c, first, count, sum, product));
   for (int64_t k = 0; k < count; k++) {
     put_one(&in[MCL_NORM_SCALE], first + k, product[k]);
     put_one(&in[MCL_NORM_BIAS], first + k, sum[k]);
   }
   if (!in[MCL_NORM_X].gradient) return MCL_OK;
   bool accumulate = in[MCL_NORM_X].accumulate, takes_batch = mcl_batch_norm_takes_batch(call);
+  int64_t work = 0;
   for (int64_t image = 0; image < c.images; image++)
     for (int64_t k = 0; k < count; k++) {
+      MCL_TRY(mcl_worked(call->ctx, &work, 2 * c.plane));
       int64_t channel = first + k, at = (image * c.channels + channel) * c.plane;
       const float *dy = call->out[0].gradient + at, *x = in[MCL_NORM_X].data + at;
       float *dx = in[MCL_NORM_X].gradient + at;
@@ -94,7 +99,9 @@ static mcl_status layer_norm_columns(void *arg, int64_t first, int64_t count, in
   const mcl_op_call *call = arg;
   mcl_norm_rows rows = mcl_layer_norm_of(call);
   double scale[COLUMNS] = {0}, bias[COLUMNS] = {0};
+  int64_t work = 0;
   for (int64_t row = 0; row < rows.rows; row++) {
+    MCL_TRY(mcl_worked(call->ctx, &work, 2 * count));
     const float *x = call->in[MCL_NORM_X].data + row * rows.width + first;
     const float *dy = call->out[0].gradient + row * rows.width + first;
     for (int64_t i = 0; i < count; i++) {

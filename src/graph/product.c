@@ -53,8 +53,7 @@ static mcl_status product_chunk(void *arg, int64_t chunk, int worker) {
   (void)worker;
   const product_work *work = arg;
   mcl_matmul product = product_at(work, chunk);
-  mcl_matmul_serial(work->call->ctx, &product);
-  return MCL_OK;
+  return mcl_matmul_run(work->call->ctx, &product); /* in this thread, tile by tile */
 }
 
 static mcl_status run_matmul(const mcl_op_call *call) {

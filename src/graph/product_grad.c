@@ -20,7 +20,7 @@ static mcl_status product_chunk(void *arg, int64_t i, int worker) {
     product.b = b->data + i * p->k * p->n, product.ldb = p->n;
     product.c = a->gradient + i * p->m * p->k, product.ldc = p->k;
     product.beta = a->accumulate ? 1 : 0;
-    mcl_matmul_serial(back->call->ctx, &product);
+    MCL_TRY(mcl_matmul_run(back->call->ctx, &product));
   }
   if (b->gradient) {
     mcl_matmul product = {.transpose_a = true, .m = p->k, .n = p->n, .k = p->m, .alpha = 1};
@@ -28,7 +28,7 @@ static mcl_status product_chunk(void *arg, int64_t i, int worker) {
     product.b = dy, product.ldb = p->n;
     product.c = b->gradient + i * p->k * p->n, product.ldc = p->n;
     product.beta = b->accumulate ? 1 : 0;
-    mcl_matmul_serial(back->call->ctx, &product);
+    MCL_TRY(mcl_matmul_run(back->call->ctx, &product));
   }
   return MCL_OK;
 }

@@ -120,9 +120,10 @@ static mcl_status gather_chunk(void *arg, int64_t chunk, int worker) {
   (void)worker;
   const gathering *g = arg;
   const mcl_dataset *d = g->d;
-  int64_t end = chunk * CHUNK_ROWS + CHUNK_ROWS < g->rows ? chunk * CHUNK_ROWS + CHUNK_ROWS : g->rows;
+  int64_t end = chunk * CHUNK_ROWS + CHUNK_ROWS < g->rows ? chunk * CHUNK_ROWS + CHUNK_ROWS : g->rows, work = 0;
   for (int64_t i = chunk * CHUNK_ROWS; i < end; i++) {
     int64_t row = d->order ? d->order[g->index[i]] : g->index[i];
+    MCL_TRY(mcl_worked(d->ctx, &work, g->width + g->target_width));
     float *x = g->x + i * g->width;
     if (g->augment)
       mcl_augment_row(g->augment, &g->image, d, row, g->seed, g->step, x);

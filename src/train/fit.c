@@ -64,16 +64,22 @@ static mcl_status bad_result(fit *f, const char *what, const char *weight, doubl
 }
 
 /* The first number that is none, or 0. */
-static double not_finite_in(const float *values, int64_t count) {
-  for (int64_t i = 0; i < count; i++)
-    if (!isfinite(values[i])) return (double)values[i];
-  return 0;
+static mcl_status not_finite_in(mcl_context *ctx, const float *values, int64_t count, double *bad) {
+  *bad = 0;
+  for (int64_t i = 0; i < count; i++) {
+    if (i % MCL_ASK_STEPS == 0) MCL_TRY(mcl_check_cancel(ctx));
+    if (isfinite(values[i])) continue;
+    *bad = (double)values[i];
+    break;
+  }
+  return MCL_OK;
 }
 
 /* After an epoch: what is saved is what a fit goes back to. */
 static mcl_status check_state(fit *f) {
   double value;
-  const char *name = mcl_fit_not_finite(&f->state, &value);
+  const char *name;
+  MCL_TRY(mcl_fit_not_finite(&f->state, &name, &value));
   if (!name) return MCL_OK;
   return mcl_fail(f->ctx, MCL_ERROR_NUMERIC,
                   "fit: weight \"%s\" holds %g after epoch %lld; lower the rate (%g) or clip the gradient. The weights "
@@ -92,8 +98,10 @@ static mcl_status own_loss(fit *f, int64_t rows, double *value, int64_t *correct
   int64_t width = f->task.output_width;
   mcl_tensor *output = NULL, *target = NULL, *gradient = NULL;
   float *y = (float *)(uintptr_t)mcl_training_session_output(f->state.session, 0); /* only read */
+  int64_t work = 0;
   *correct = 0;
   for (int64_t i = 0; f->task.has_labels && i < rows; i++) {
+    MCL_TRY(mcl_worked(f->ctx, &work, 2 * width));
     float *one_hot = f->targets + i * width;
     int64_t best = 0;
     for (int64_t j = 0; j < width; j++) {
@@ -114,7 +122,8 @@ static mcl_status own_loss(fit *f, int64_t rows, double *value, int64_t *correct
     status = f->options.custom_loss(f->options.user, output, target, gradient, value);
     lend(f, false);
   }
-  double bad = status ? 0 : not_finite_in(mcl_tensor_f32(gradient), gradient->count);
+  double bad = 0;
+  if (!status) status = not_finite_in(f->ctx, mcl_tensor_f32(gradient), gradient->count, &bad);
   if (bad != 0 && isfinite(*value)) status = bad_result(f, "the gradient of the loss", "", bad);
   mcl_tensor_release(output);
   mcl_tensor_release(target);
@@ -144,7 +153,8 @@ static mcl_status ask_penalties(fit *f, double *value) {
     double penalty = 0;
     MCL_TRY(f->options.penalty(f->options.user, f->model, w->weight, w->values_of, w->gradient_of, &penalty));
     if (!isfinite(penalty)) return bad_result(f, "the penalty", name, penalty);
-    double bad = not_finite_in(w->gradient, w->gradient_of->count);
+    double bad;
+    MCL_TRY(not_finite_in(f->ctx, w->gradient, w->gradient_of->count, &bad));
     if (bad != 0) return bad_result(f, "the gradient, with its penalty,", name, bad);
     *value += penalty;
   }
@@ -322,25 +332,30 @@ static mcl_status check_options(fit *f) {
                   validation.has_labels ? "labels" : "targets", f->task.has_labels ? "labels" : "targets");
 }
 
-static uint64_t hash_tensor(const mcl_tensor *t, uint64_t hash) {
-  hash = XXH3_64bits_withSeed(t->data, (size_t)t->count * mcl_dtype_size(t->dtype), hash);
+static uint64_t mix(const void *data, size_t size, uint64_t hash) { return XXH3_64bits_withSeed(data, size, hash); }
+
+static mcl_status hash_tensor(const mcl_tensor *t, uint64_t *hash) {
+  uint64_t values;
+  MCL_TRY(mcl_hash_long(t->ctx, t->data, (size_t)t->count * mcl_dtype_size(t->dtype), &values));
   const int64_t about[2] = {t->dtype, t->shape.rank};
-  hash = XXH3_64bits_withSeed(about, sizeof about, hash);
-  return XXH3_64bits_withSeed(t->shape.dim, (size_t)t->shape.rank * sizeof *t->shape.dim, hash);
+  *hash = mix(t->shape.dim, (size_t)t->shape.rank * sizeof *t->shape.dim, mix(about, sizeof about, *hash ^ values));
+  return MCL_OK;
 }
 
 /* Every row, its label, and what is made of it; as long as reading them takes. */
-static uint64_t hash_data(const mcl_dataset *d, uint64_t hash) {
-  if (!d) return hash;
+static mcl_status hash_data(const mcl_dataset *d, uint64_t *hash) {
+  if (!d) return MCL_OK;
   const double about[2] = {d->scale, d->offset};
-  hash = hash_tensor(d->x, hash);
-  if (d->y) hash = hash_tensor(d->y, hash);
-  if (d->order) hash = XXH3_64bits_withSeed(d->order, (size_t)d->count * sizeof *d->order, hash);
-  return XXH3_64bits_withSeed(about, sizeof about, hash);
+  uint64_t order = 0;
+  MCL_TRY(hash_tensor(d->x, hash));
+  if (d->y) MCL_TRY(hash_tensor(d->y, hash));
+  if (d->order) MCL_TRY(mcl_hash_long(d->ctx, d->order, (size_t)d->count * sizeof *d->order, &order));
+  *hash = mix(about, sizeof about, *hash ^ order);
+  return MCL_OK;
 }
 
 /* All that makes a fit what it is, but for the model. */
-static uint64_t hash_options(const fit *f) {
+static mcl_status hash_options(const fit *f, uint64_t *hash) {
   const mcl_fit_options *o = &f->options;
   char text[1024];
   int length =
@@ -354,8 +369,9 @@ static uint64_t hash_options(const fit *f) {
                o->schedule.final_factor, o->schedule.warmup, o->augment.shift, o->augment.flip, o->augment.rotate,
                o->augment.scale, (unsigned long long)o->seed, o->keep_best, o->clip_norm, o->penalty != NULL,
                o->custom_loss != NULL, (unsigned long long)o->callbacks);
-  uint64_t hash = XXH3_64bits(text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
-  return hash_data(o->validation, hash_data(o->train, hash));
+  *hash = XXH3_64bits(text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+  MCL_TRY(hash_data(o->train, hash));
+  return hash_data(o->validation, hash);
 }
 
 static mcl_status take_buffers(fit *f) {
@@ -374,7 +390,9 @@ static mcl_status find_checkpoint(fit *f) {
   bool found;
   MCL_TRY(mcl_alloc(f->ctx, size, &f->checkpoint));
   snprintf(f->checkpoint, size, "%s.fit", f->options.checkpoint);
-  f->fingerprint = mcl_fit_fingerprint(&f->state, hash_options(f));
+  uint64_t options;
+  MCL_TRY(hash_options(f, &options));
+  f->fingerprint = mcl_fit_fingerprint(&f->state, options);
   MCL_TRY(mcl_fit_checkpoint_load(&f->state, f->checkpoint, f->fingerprint, &f->place, &found));
   if (!found) return MCL_OK;
   mcl_log(f->ctx, MCL_LOG_INFO, "%s: going on after epoch %lld of %lld", f->checkpoint, (long long)f->place.epochs_done,

@@ -173,25 +173,31 @@ mcl_status mcl_fit_step(mcl_fit_state *s, const mcl_update *update) {
 
 /* ---- Looking ---- */
 
-static bool holds_bad(const float *values, int64_t count, double *value) {
-  for (int64_t i = 0; i < count; i++)
-    if (!isfinite(values[i])) return *value = (double)values[i], true;
-  return false;
+static mcl_status look_for_bad(mcl_context *ctx, const float *values, int64_t count, bool *is_bad, double *value) {
+  for (int64_t i = 0; i < count && !*is_bad; i++) {
+    if (i % MCL_ASK_STEPS == 0) MCL_TRY(mcl_check_cancel(ctx));
+    if (!isfinite(values[i])) *value = (double)values[i], *is_bad = true;
+  }
+  return MCL_OK;
 }
 
-const char *mcl_fit_not_finite(const mcl_fit_state *s, double *value) {
+mcl_status mcl_fit_not_finite(const mcl_fit_state *s, const char **name, double *value) {
+  bool is_bad = false;
+  *name = NULL;
   for (int i = 0; i < s->weight_count; i++) {
     const mcl_fit_weight *w = &s->weights[i];
     mcl_parameter *list;
     int count = mcl_trained_parameters(w->trained, &list);
-    bool is_bad = holds_bad(w->dense, w->values_of->count, value); /* a product of finite parts may not be */
-    for (int k = 0; k < count && !is_bad; k++) is_bad = holds_bad(list[k].values, list[k].count, value);
-    if (is_bad) return s->model->weights[w->weight].name;
+    /* of the dense values, too: a product of finite parts may not be finite */
+    MCL_TRY(look_for_bad(s->ctx, w->dense, w->values_of->count, &is_bad, value));
+    for (int k = 0; k < count; k++) MCL_TRY(look_for_bad(s->ctx, list[k].values, list[k].count, &is_bad, value));
+    if (is_bad) return *name = s->model->weights[w->weight].name, MCL_OK;
   }
-  for (int i = 0; i < s->statistics_count; i++)
-    if (holds_bad(s->statistics[i].values, s->statistics[i].count, value))
-      return s->model->weights[s->statistics[i].weight].name;
-  return NULL;
+  for (int i = 0; i < s->statistics_count; i++) {
+    MCL_TRY(look_for_bad(s->ctx, s->statistics[i].values, s->statistics[i].count, &is_bad, value));
+    if (is_bad) return *name = s->model->weights[s->statistics[i].weight].name, MCL_OK;
+  }
+  return MCL_OK;
 }
 
 /* ---- Saving and restoring ---- */

@@ -63,7 +63,7 @@ mcl_status mcl_fit_gradient_norm(mcl_fit_state *state, double *out);
 mcl_status mcl_fit_step(mcl_fit_state *state, const mcl_update *update);
 
 /* The name of the first weight that is not finite: its parameters, its values, or a statistic; NULL: all are. */
-const char *mcl_fit_not_finite(const mcl_fit_state *state, double *value);
+mcl_status mcl_fit_not_finite(const mcl_fit_state *state, const char **name, double *value);
 
 void mcl_fit_copy_out(const mcl_fit_state *state, float *to);        /* [saved_total] */
 mcl_status mcl_fit_copy_in(mcl_fit_state *state, const float *from); /* and decodes */
