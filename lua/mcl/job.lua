@@ -6,7 +6,9 @@ local check = require "mcl.check"
 local job = {}
 
 local Job = {}
-local unset = { expected = true, source = true, snapshots = true, write = true, dry = true, pending = true, told_no_images = true }
+local unset = {
+  expected = true, source = true, snapshots = true, write = true, dry = true, pending = true, told_no_images = true,
+}
 Job.__index = check.index(Job, "method of a job", unset)
 Job.__name = "mcl.job"
 
