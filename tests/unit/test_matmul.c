@@ -145,7 +145,8 @@ static void the_same_bits_where_rounding_is_hardest(void **state) {
   enum { COUNT = sizeof hard / sizeof *hard };
   mcl_random random = mcl_random_at(3, 0);
   for (int round = 0; round < 200; round++) {
-    problem q = make(1 + round % 9, 1 + round % 37, 1 + round % 150, round & 1, round & 2, 1, round & 4 ? 1.0f : 0.0f, 0);
+    problem q =
+        make(1 + round % 9, 1 + round % 37, 1 + round % 150, round & 1, round & 2, 1, round & 4 ? 1.0f : 0.0f, 0);
     for (int64_t i = 0; i < q.p.m * q.p.k; i++) q.a[i] = hard[mcl_random_below(&random, COUNT)];
     for (int64_t i = 0; i < q.p.k * q.p.n; i++) q.b[i] = hard[mcl_random_below(&random, COUNT)];
     check_same_bits(*state, &q);
