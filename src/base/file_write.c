@@ -23,6 +23,7 @@ struct mcl_file_writer {
   mcl_file_place place;
   int fd;
   size_t written, held; /* held: bytes in buffer that are not in the file yet */
+  size_t unasked;       /* bytes since it was asked whether to stop */
   uint8_t *buffer;
 };
 
@@ -214,16 +215,26 @@ mcl_status mcl_file_writer_open(mcl_context *ctx, const char *path, mcl_file_wri
   return MCL_OK;
 }
 
-#define WRITTEN_AT_ONCE ((size_t)4 << 20) /* bytes between two questions whether to stop */
+#define UNASKED_BYTES ((size_t)4 << 20)
 
+/* Asks every few megabytes whether to stop, but not before: what is small is written under a cancel too, as a fit's last
+ * epoch is. */
 static mcl_status flush_bytes(mcl_file_writer *w, const uint8_t *data, size_t size) {
   while (size) {
-    MCL_TRY(mcl_check_cancel(w->ctx));
-    ssize_t n = write(w->fd, data, size < WRITTEN_AT_ONCE ? size : WRITTEN_AT_ONCE);
-    if (n < 0 && errno == EINTR) continue; /* a pipe that nobody reads waits for long */
+    if (w->unasked >= UNASKED_BYTES) {
+      MCL_TRY(mcl_check_cancel(w->ctx));
+      w->unasked = 0;
+    }
+    size_t room = UNASKED_BYTES - w->unasked;
+    ssize_t n = write(w->fd, data, size < room ? size : room);
+    if (n < 0 && errno == EINTR) { /* a pipe that nobody reads waits for long */
+      MCL_TRY(mcl_check_cancel(w->ctx));
+      continue;
+    }
     if (n <= 0) return mcl_file_place_error(w->ctx, &w->place, "cannot be written");
     data += n;
     size -= (size_t)n;
+    w->unasked += (size_t)n;
   }
   return MCL_OK;
 }

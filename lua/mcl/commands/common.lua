@@ -90,13 +90,30 @@ local function threads_of(text)
   return threads
 end
 
---- Begins what has to be there before a recipe or an architecture is loaded, whose options are parsed after: the engine
--- with its threads, and the list of what is read.
-function common.begin(arguments)
-  for i, word in ipairs(arguments) do
-    local text = word == "--threads" and arguments[i + 1] or word:match "^%-%-threads=(.*)$"
-    if text then core.context { threads = threads_of(text) } end
+local function dense_limit_of(text)
+  local bytes = tonumber(text)
+  if not bytes or bytes < 1 or bytes > 1e18 then
+    commands.usage("--dense-limit %s: a number of bytes is wanted", text)
   end
+  return bytes
+end
+
+-- Settings that the engine takes when it is first used, and how each is read.
+local first_settings = { threads = threads_of, dense_limit = dense_limit_of }
+
+--- Begins what has to be there before a recipe or an architecture is loaded, whose options are parsed after: the engine
+-- with the settings that it takes then, and the list of what is read.
+function common.begin(arguments)
+  local settings = {}
+  for i, word in ipairs(arguments) do
+    local name, text = word:match "^%-%-([%a-]+)=?(.*)$"
+    local key = name and name:gsub("%-", "_")
+    if first_settings[key] then
+      if text == "" then text = arguments[i + 1] end
+      settings[key] = text and first_settings[key](text)
+    end
+  end
+  if next(settings) then core.context(settings) end
   reads.begin()
 end
 
@@ -108,13 +125,8 @@ function common.parse(parser, arguments)
     commands.usage("%s\n%s", (result:gsub("\nDid you mean", "; did you mean")), usage)
   end
   if result.quiet and result.verbose then commands.usage "--quiet and --verbose do not go together" end
-  result.threads = result.threads and threads_of(result.threads)
-  if result.dense_limit then
-    local bytes = tonumber(result.dense_limit)
-    if not bytes or bytes < 1 or bytes > 1e18 then
-      commands.usage("--dense-limit %s: a number of bytes is wanted", result.dense_limit)
-    end
-    result.dense_limit = bytes
+  for key, read in pairs(first_settings) do
+    result[key] = result[key] and read(result[key])
   end
   if result.seed then
     local seed = math.tointeger(tonumber(result.seed))
