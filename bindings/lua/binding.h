@@ -45,6 +45,7 @@ typedef struct mcl_lua {
   bool graced;                /* elsewhere: whoever caught a stop has had time to resume */
   bool stopping;              /* a stop was raised, and nothing has run since */
   bool killed;                /* a stop has ended coroutines in the midst: theirs are not closed */
+  int closes;                 /* of coroutines, within one another */
   lua_State *running;         /* the coroutine that runs, as far as guard.c knows */
   int heavy_class;            /* log2 of the largest block over LIGHT_BLOCK */
   struct mcl_lua **allocator; /* where the allocator of a sandbox finds this record */

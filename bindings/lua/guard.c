@@ -8,6 +8,7 @@
 #include "lua/limits.h"
 
 #define LONGEST_TEXT ((size_t)256 << 10) /* of one chunk that is not trusted: compiling it asks nobody */
+#define MOST_CLOSES 8                    /* one within the other: Lua counts the depth of C's stack anew in each */
 
 /* ---- pcall, xpcall ---- */
 
@@ -109,8 +110,14 @@ static bool end_coroutine(lua_State *L, lua_State *coroutine) {
     lua_pushliteral(L, "the coroutine was stopped");
     return false;
   }
+  if (lua->closes == MOST_CLOSES) {
+    lua_pushliteral(L, "C stack overflow: coroutines close one another");
+    return false;
+  }
   lua_State *before = mcl_lua_enter_coroutine(L, coroutine);
-  int status = lua_resetthread(coroutine);
+  lua->closes++;
+  int status = lua_resetthread(coroutine); /* raises nothing */
+  lua->closes--;
   mcl_lua_leave_coroutine(L, before);
   if (status == LUA_OK) return true;
   take_error(L, coroutine);
