@@ -33,7 +33,11 @@ static void take_steps(matcher *m, int64_t steps) {
   m->steps = 0;
 }
 
-static void begin_match(matcher *m) { m->depth = m->captures = 0; }
+/* A match costs a step, even that of an empty pattern. */
+static void begin_match(matcher *m) {
+  m->depth = m->captures = 0;
+  take_steps(m, 1);
+}
 
 /* ---- One character ---- */
 
@@ -69,6 +73,9 @@ static bool in_class(int c, int class) {
     break;
   case 'x':
     in = isxdigit(c);
+    break;
+  case 'z': /* no more in the manual, but in Lua */
+    in = c == 0;
     break;
   default:
     return class == c;

@@ -318,7 +318,7 @@ static void patterns_match_what_luas_match(void **state) {
       "local items = {'a', 'b', '.', '%a', '%d', '%s', '%W', '[ab]', '[^a]', '[a-c]', '[]a]', '[^]]', '[%d-]', "
       "'[a-]',\n"
       "  '(', ')', '()', '%1', '%2', '%b()', '%bab', '%f[a]', '%f[^b]', '$', '^', '%', '%.', '[', ']', 'c', ' ', "
-      "'-x'}\n"
+      "'-x', '%z', '[^%z]'}\n"
       "local suffixes = {'', '', '', '*', '+', '-', '?'}\n"
       "local texts = {'', 'a', 'aab', 'a(b)c', '((a)b', 'ab12 cd', ' a b ', 'aXbab', 'abcabcabc', 'b\\0a', 'a.b-c]'}\n"
       "local replacements = {'<%0>', '%1', '%%', '%2x', '', 'y', '%z', function(a, b) if a ~= 'a' then return b end "
