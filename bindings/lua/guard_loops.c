@@ -26,9 +26,11 @@ static void check_table(lua_State *L, int arg, int uses) {
     const char *field;
   } rows[] = {{READ, "__index"}, {WRITE, "__newindex"}, {LENGTH, "__len"}};
   if (lua_istable(L, arg)) return;
+  int top = lua_gettop(L); /* optional arguments are counted by it */
   for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
     if ((uses & rows[i].use) && luaL_getmetafield(L, arg, rows[i].field) == LUA_TNIL)
       luaL_checktype(L, arg, LUA_TTABLE);
+  lua_settop(L, top);
 }
 
 static lua_Integer length_of(lua_State *L, int arg, int uses) {
