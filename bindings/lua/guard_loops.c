@@ -240,11 +240,44 @@ static int charged(lua_State *L) {
   return lua_tocfunction(L, lua_upvalueindex(1))(L);
 }
 
-static void charge(lua_State *L, const char *library, const char *const *names) {
+/* ---- What a short text makes long work of ---- */
+
+#define MOST_VALUES 4096                 /* to format at once; one takes some microseconds */
+#define MOST_PADDING ((int64_t)64 << 20) /* bytes, which string.pack adds one by one */
+#define LONGEST_DATE 1024                /* bytes of a format; two of them take a microsecond */
+
+static int bounded_format(lua_State *L) {
+  if (lua_gettop(L) > MOST_VALUES + 1) return luaL_error(L, "more than %d values to format at once", MOST_VALUES);
+  return charged(L);
+}
+
+static int bounded_pack(lua_State *L) {
+  int64_t padding = 0;
+  for (const char *c = luaL_checkstring(L, 1); *c; c++) { /* "c123": as many bytes, whatever the text has */
+    int64_t size = 0;
+    if (*c != 'c') continue;
+    for (; c[1] >= '0' && c[1] <= '9'; c++)
+      if (size <= MOST_PADDING) size = size * 10 + (c[1] - '0');
+    padding += size;
+    if (padding > MOST_PADDING) return luaL_error(L, "more than %d bytes to pack", (int)MOST_PADDING);
+  }
+  if (padding > SHORT_TEXT) mcl_lua_poll(L, padding / BYTES_PER_INSTRUCTION);
+  return charged(L);
+}
+
+static int bounded_date(lua_State *L) {
+  size_t length;
+  luaL_optlstring(L, 1, "", &length);
+  luaL_argcheck(L, length <= LONGEST_DATE, 1, "a format of more than 1024 bytes");
+  return charged(L);
+}
+
+/* Wraps those of the library's functions that are there. */
+static void charge(lua_State *L, const char *library, lua_CFunction wrapper, const char *const *names) {
   if (lua_getglobal(L, library) == LUA_TTABLE) {
     for (; *names; names++) {
       if (lua_getfield(L, -1, *names) == LUA_TFUNCTION && lua_iscfunction(L, -1)) {
-        lua_pushcclosure(L, charged, 1);
+        lua_pushcclosure(L, wrapper, 1);
         lua_setfield(L, -2, *names);
       } else {
         lua_pop(L, 1);
@@ -266,8 +299,11 @@ void mcl_lua_guard_loops(lua_State *L) {
   static const luaL_Reg strings[] = {{"rep", string_rep}, {NULL, NULL}};
   replace(L, LUA_TABLIBNAME, tables);
   replace(L, LUA_STRLIBNAME, strings);
-  static const char *const of_strings[] = {"upper", "lower", "reverse", "format", "pack", "packsize", "unpack", NULL};
+  static const char *const of_strings[] = {"upper", "lower", "reverse", "packsize", "unpack", NULL};
   static const char *const of_utf8[] = {"len", "offset", "codepoint", NULL};
-  charge(L, LUA_STRLIBNAME, of_strings);
-  charge(L, LUA_UTF8LIBNAME, of_utf8);
+  charge(L, LUA_STRLIBNAME, charged, of_strings);
+  charge(L, LUA_UTF8LIBNAME, charged, of_utf8);
+  charge(L, LUA_STRLIBNAME, bounded_format, (const char *const[]){"format", NULL});
+  charge(L, LUA_STRLIBNAME, bounded_pack, (const char *const[]){"pack", NULL});
+  charge(L, LUA_OSLIBNAME, bounded_date, (const char *const[]){"date", NULL});
 }
