@@ -107,14 +107,6 @@ static mcl_status solve_leaf(eigen_work *k, int64_t lo, int64_t n) {
   return MCL_OK;
 }
 
-static void rotate(real *x, real *y, int64_t n, double c, double s) {
-  for (int64_t i = 0; i < n; i++) {
-    double a = (double)x[i], b = (double)y[i];
-    x[i] = (real)(c * a + s * b);
-    y[i] = (real)(c * b - s * a);
-  }
-}
-
 /* Poles with hardly a part in z stay; of two that are hardly apart, a rotation takes one's part away (it stays, too). */
 static mcl_status deflate(eigen_work *k, int64_t lo, double rho) {
   mcl_conquest *c = &k->c;

@@ -128,3 +128,12 @@ static inline mcl_status reflect_rows(mcl_context *ctx, int64_t count, int64_t n
   MCL_TRY(multiply(ctx, false, true, rows, count, count, 1, y, PANEL, t, PANEL, 0, w, PANEL));
   return multiply(ctx, false, false, rows, n, count, -1, w, PANEL, v, ldv, 1, z, ldz);
 }
+
+/* Two rows turned by the angle of cosine c and sine s. */
+static inline void rotate(real *x, real *y, int64_t n, double c, double s) {
+  for (int64_t i = 0; i < n; i++) {
+    double a = (double)x[i], b = (double)y[i];
+    x[i] = (real)(c * a + s * b);
+    y[i] = (real)(c * b - s * a);
+  }
+}

@@ -106,14 +106,6 @@ static mcl_status solve_leaf(svd_work *k, int64_t lo, int64_t rows, int extra) {
   return MCL_OK;
 }
 
-static void rotate(float *x, float *y, int64_t n, double c, double s) {
-  for (int64_t i = 0; i < n; i++) {
-    double a = (double)x[i], b = (double)y[i];
-    x[i] = (float)(c * a + s * b);
-    y[i] = (float)(c * b - s * a);
-  }
-}
-
 /* Fills poles 1 … with the children's singular values, and pole 0 with what the columns of value 0 have in the middle
  * row, which are turned into one and a new column of value 0, the node's own. */
 static void list_poles(svd_work *k, int64_t lo, int64_t left, int64_t rows, int extra) {
