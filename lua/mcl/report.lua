@@ -1,5 +1,6 @@
 --- Reports of a run: JSON, or one page of HTML that needs no network. The page: what came of it in figures, where the
 -- bytes went (bars in SVG), how size and accuracy changed step by step, and what the run was made of.
+local check = require "mcl.check"
 local core = require "mcl.core"
 local page = require "mcl.page"
 local paths = require "mcl.path"
@@ -157,12 +158,7 @@ local function settings(record)
     { "recipe", record.recipe }, { "model", record.model }, { "output", record.output },
     { "data", record.data or "none" }, { "seed", tostring(record.seed) }, { "mcl", record.version },
   }
-  local names = {}
-  for name in pairs(record.options) do
-    names[#names + 1] = name
-  end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  for _, name in ipairs(check.sorted_keys(record.options)) do
     rows[#rows + 1] = { "option " .. name, recipe.text_of(record.options[name]) }
   end
   return html_table({ "what", "value" }, rows, {})

@@ -140,17 +140,10 @@ end
 
 -- ---- Work that can be gone on with ------------------------------------------------------------------------------
 
--- An error as text, where it happened; wrong usage stays what it is.
-local function explain(failure)
-  if type(failure) == "table" and failure.usage then return failure end
-  local text = core.explain(failure)
-  return os.getenv "MCL_TRACEBACK" and debug.traceback(text, 2) or text
-end
-
 --- Runs `work`, whose snapshots stay where it fails; the message of a signal says where they are, and the command that
 -- goes on: the arguments, with --resume.
 function common.keeping(snapshots, arguments, work)
-  local ok, failure, stopped = system.attempt(explain, work)
+  local ok, failure, stopped = system.attempt(commands.explain, work)
   if ok then return end
   local kept = snapshots:leave()
   if stopped and not kept then error("stopped; there was nothing yet to keep", 0) end

@@ -120,30 +120,29 @@ local function run(arguments)
   return work(common.parse(parser, arguments)) or 0
 end
 
--- A failure as the user sees it. Called where the error happened, so a traceback can be had.
-local function explain(failure)
+--- A failure as text for the user; wrong usage stays what it is. Called where the error happened, so that a traceback
+-- can be had.
+function commands.explain(failure)
   if type(failure) == "table" and failure.usage then return failure end
   local text = require("mcl.core").explain(failure)
-  if os.getenv "MCL_TRACEBACK" then text = debug.traceback(text, 2) end
-  return { text = text }
+  return os.getenv "MCL_TRACEBACK" and debug.traceback(text, 2) or text
 end
 
 --- Runs the command line; returns the exit code.
 function commands.main(arguments)
   local system = require "mcl.system"
-  local ok, result, stopped = system.attempt(explain, run, arguments)
+  local ok, result, stopped = system.attempt(commands.explain, run, arguments)
   if ok then return result end
   local loaded = package.loaded["mcl.progress"]
   if loaded then loaded.clear() end
   io.stdout:flush()
   local printable = require("mcl.shown").printable
-  if result.usage then
+  if type(result) == "table" then
     io.stderr:write("mcl: ", printable(result.usage), "\n")
     return 2
   end
-  local text = result.text
-  if stopped and text:match "cancelled$" then text = "stopped" end
-  io.stderr:write("mcl: ", printable(text), "\n")
+  if stopped and result:match "cancelled$" then result = "stopped" end
+  io.stderr:write("mcl: ", printable(result), "\n")
   return system.interrupted() or 1
 end
 
