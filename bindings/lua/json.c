@@ -1,7 +1,7 @@
 /* Writing JSON: keys in a fixed order, and the shortest digits that give the same number back. A table with elements
- * 1 … n is an array, any other an object with sorted keys; an empty table is an object unless core.json_array marked it. NaN and infinities, which JSON lacks, are written as null; bytes that are no
- * UTF-8 as core.printable shows them, \xNN, since a name in a file may be anything and any reader is to take what is
- * written. */
+ * 1 … n is an array, any other an object with sorted keys; an empty table is an object unless core.json_array marked it.
+ * NaN and infinities, which JSON lacks, are written as null; bytes that are no UTF-8 as core.printable shows them, \xNN,
+ * since a name in a file may be anything and any reader is to take what is written. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>

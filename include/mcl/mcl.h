@@ -83,11 +83,11 @@ mcl_status mcl_lua_guard(struct lua_State *L);
 
 /* Zero: no limit, and no files. */
 typedef struct mcl_lua_limits {
-  size_t
-      memory_bytes; /* of Lua's own memory; beside that it counts, as tensors do, against the context's memory_limit */
-  uint64_t
-      instructions; /* of Lua's virtual machine, over the state's whole life; C functions charge for what they loop */
-  bool files;       /* mcl's functions may read and write files; io and os stay away even then */
+  /* Of Lua's own memory, which counts against the context's memory_limit too, as tensors do. */
+  size_t memory_bytes;
+  /* Of Lua's virtual machine, over the state's whole life; C functions charge for what they loop. */
+  uint64_t instructions;
+  bool files; /* mcl's functions may read and write files; io and os stay away even then */
 } mcl_lua_limits;
 
 /* A fresh state for code that is not trusted: base functions, string, table, math, utf8, coroutine and mcl; no io, no

@@ -36,7 +36,8 @@ const char *mcl_file_reads_name(mcl_context *ctx, size_t index);
 /* Writing goes to a temporary file in the same folder; commit syncs it and renames it over `path`. Until then, and
  * after any failure, the file that was there is untouched. A link is followed: the file behind it is what is written, its
  * temporary beside it. The temporary is PATH.mcl-part-XXXXXXXX (eight hexadecimal digits), locked (flock) as long as its
- * writer lives: one that is not locked was left by a process that was killed, and goes when PATH is next written. What is no ordinary file (/dev/stdout, a pipe) takes the bytes as they come. */
+ * writer lives: one that is not locked was left by a process that was killed, and goes when PATH is next written. What is
+ * no ordinary file (/dev/stdout, a pipe) takes the bytes as they come. */
 typedef struct mcl_file_writer mcl_file_writer;
 
 mcl_status mcl_file_writer_open(mcl_context *ctx, const char *path, mcl_file_writer **out);
@@ -54,8 +55,8 @@ mcl_status mcl_file_save(mcl_context *ctx, const char *path, const void *data, s
 typedef struct mcl_file_place {
   char *path; /* as the caller names it */
   char *real; /* the file that it leads to */
-  char *
-      temporary; /* beside that, open, empty and locked; NULL where the bytes go straight into what is no ordinary file */
+  /* Beside that, open, empty and locked; NULL where the bytes go straight into what is no ordinary file. */
+  char *temporary;
   bool is_there; /* is there a file of that name now? */
 } mcl_file_place;
 

@@ -103,8 +103,8 @@ typedef struct mcl_weight {
   mcl_shape shape;
   mcl_repr *repr; /* NULL: still coded, see mcl_weight_load */
   bool is_state;  /* running statistics: not trained, not compressed */
-  size_t
-      file_bytes; /* that hold it in the file of another format that it was read from; 0: not known, or counted before */
+  /* That hold it in the file of another format that it was read from; 0: not known, or counted before. */
+  size_t file_bytes;
   mcl_tensor *dense; /* cached values, made by mcl_weight_values; NULL after repr changed */
 } mcl_weight;
 
@@ -185,8 +185,8 @@ float *mcl_training_session_weight(mcl_training_session *s, int weight);
 float *mcl_training_session_weight_gradient(mcl_training_session *s, int weight); /* NULL for states and unused ones */
 /* Any value of the graph as the last forward left it, by its index in model->values. */
 const mcl_operand *mcl_training_session_value(const mcl_training_session *s, int value);
-/* rows ≤ batch: a short last batch, of which only these rows of values and gradients are used. `step` feeds dropout; training false: as in inference (batch norm, dropout), though
- * backward may still follow. */
+/* rows ≤ batch: a short last batch, of which only these rows of values and gradients are used. `step` feeds dropout;
+ * training false: as in inference (batch norm, dropout), though backward may still follow. */
 mcl_status mcl_training_session_forward(mcl_training_session *s, int64_t rows, uint64_t step, bool training);
 mcl_status mcl_training_session_backward(mcl_training_session *s);
 /* Puts the states (running statistics) that forward updated into the model, as dense weights. */
