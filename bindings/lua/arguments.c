@@ -52,6 +52,22 @@ int mcl_lua_list(lua_State *L, int arg, const char *name, int most) {
   return (int)length;
 }
 
+const char **mcl_lua_push_texts(lua_State *L, int arg, const char *name) {
+  if (lua_isnoneornil(L, arg)) return NULL;
+  if (!lua_istable(L, arg)) mcl_lua_bad(L, arg, "a list of names");
+  arg = lua_absindex(L, arg);
+  int count = mcl_lua_list(L, arg, name, 1 << 20);
+  const char **texts = lua_newuserdatauv(L, ((size_t)count + 1) * sizeof *texts, 0);
+  lua_createtable(L, count, 0);
+  for (int i = 0; i < count; i++) {
+    lua_rawgeti(L, arg, i + 1);
+    texts[i] = mcl_lua_string(L, -1, name);
+    lua_rawseti(L, -2, i + 1);
+  }
+  texts[count] = NULL;
+  return texts;
+}
+
 static int compare_keys(const void *a, const void *b) {
   const mcl_lua_key *x = a, *y = b;
   int order = memcmp(x->text, y->text, x->size < y->size ? x->size : y->size);

@@ -95,6 +95,8 @@ double mcl_lua_field_number(lua_State *L, int arg, const char *key, double prese
 bool mcl_lua_field_boolean(lua_State *L, int arg, const char *key, bool preset);
 /* Left on the stack, so that it stays alive; NULL where absent. Pushes one value always. */
 const char *mcl_lua_field_string(lua_State *L, int arg, const char *key, const char *preset);
+/* The texts of the list at arg, ended by NULL; NULL where there is none. Two values are pushed, which keep them. */
+const char **mcl_lua_push_texts(lua_State *L, int arg, const char *name);
 /* The keys of the table at arg in the order of their bytes. Two values are pushed, which keep them. `rule` is the error
  * where a key is no string: "json: keys are strings". */
 typedef struct mcl_lua_key {

@@ -53,28 +53,12 @@ static int push_named(lua_State *L) {
   return 2;
 }
 
-/* The texts of the list at arg, ended by NULL; NULL where there is none. Two values are pushed, which keep them. */
-static const char **push_texts(lua_State *L, int arg, const char *what) {
-  if (lua_isnoneornil(L, arg)) return NULL;
-  if (!lua_istable(L, arg)) mcl_lua_bad(L, arg, "a list of names");
-  int count = mcl_lua_list(L, arg, what, 1 << 20);
-  const char **texts = lua_newuserdatauv(L, ((size_t)count + 1) * sizeof *texts, 0);
-  lua_createtable(L, count, 0);
-  for (int i = 0; i < count; i++) {
-    lua_rawgeti(L, arg, i + 1);
-    texts[i] = mcl_lua_string(L, -1, what);
-    lua_rawseti(L, -2, i + 1);
-  }
-  texts[count] = NULL;
-  return texts;
-}
-
 /* npz_load(path[, {name, …}]) -> {name = tensor, …} of these members, or of all; and the names of all */
 static int npz_load(lua_State *L) {
   const char *path = path_argument(L, 1, "npz_load");
   mcl_context *ctx = mcl_lua_ctx(L);
   named_list list = {0};
-  const char **wanted = push_texts(L, 2, "name");
+  const char **wanted = mcl_lua_push_texts(L, 2, "name");
   mcl_lua_check(L, mcl_npz_load_some(ctx, path, wanted, &list.items, &list.count));
   lua_pushcfunction(L, push_named); /* light: never fails */
   lua_pushlightuserdata(L, &list);

@@ -7,7 +7,7 @@
 
 /* The field of the table at 1, left on the stack; its index, or 0 where there is none. */
 static int field(lua_State *L, const char *key) {
-  if (lua_getfield(L, 1, key) != LUA_TNIL) return lua_gettop(L);
+  if (mcl_lua_field(L, 1, key) != LUA_TNIL) return lua_gettop(L);
   lua_pop(L, 1);
   return 0;
 }
@@ -27,20 +27,6 @@ static double number_field(lua_State *L, const char *key) {
   return index ? luaL_checknumber(L, index) : 0;
 }
 
-/* The list of "key=value" at `set`, which stays on the stack as the table does. */
-static const char *const *settings_field(lua_State *L) {
-  int list = field(L, "set");
-  size_t count = list ? lua_rawlen(L, list) : 0;
-  const char **texts = lua_newuserdatauv(L, (count + 1) * sizeof *texts, 0);
-  for (size_t i = 0; i < count; i++) {
-    lua_rawgeti(L, list, (lua_Integer)i + 1);
-    texts[i] = luaL_checkstring(L, -1); /* the list keeps it */
-    lua_pop(L, 1);
-  }
-  texts[count] = NULL;
-  return texts;
-}
-
 int mcl_cli_run_untrusted(lua_State *L) {
   luaL_checktype(L, 1, LUA_TTABLE);
   luaL_checkstack(L, LUA_MINSTACK, NULL);
@@ -52,7 +38,8 @@ int mcl_cli_run_untrusted(lua_State *L) {
   run.scale = number_field(L, "scale");
   run.offset = number_field(L, "offset");
   run.seed = (uint64_t)luaL_checkinteger(L, field(L, "seed"));
-  run.set = settings_field(L);
+  mcl_lua_field(L, 1, "set");
+  run.set = mcl_lua_push_texts(L, -1, "set");
   mcl_lua_check(L, mcl_run_recipe(mcl_lua_ctx(L), NULL, &run));
   return 0;
 }
