@@ -110,10 +110,9 @@ void *mcl_lua_take(lua_State *L, int arg, const mcl_lua_class *class) {
 }
 
 const char *mcl_lua_type_name(lua_State *L, int arg) {
-  if (luaL_getmetafield(L, arg, "__name") == LUA_TSTRING) {
-    const char *name = lua_tostring(L, -1); /* the metatable keeps it */
-    lua_pop(L, 1);
-    return name;
-  }
-  return luaL_typename(L, arg);
+  const char *name = luaL_typename(L, arg);
+  int type = luaL_getmetafield(L, arg, "__name");
+  if (type == LUA_TSTRING) name = lua_tostring(L, -1); /* the metatable keeps it */
+  if (type != LUA_TNIL) lua_pop(L, 1);
+  return name;
 }
