@@ -1,5 +1,5 @@
 /* Containers: what is written is what is read, of the size foretold, the same bytes whatever the threads; damage is
- * refused and located; memory and disks that run out leave nothing behind. */
+ * refused and located; disks that run out leave nothing behind. */
 #include "unit/models.h"
 
 #include <signal.h>
@@ -222,117 +222,6 @@ static void an_inspection_says_what_the_representations_say(void **state) {
   mcl_model_free(model);
 }
 
-/* Calls until all is decoded. */
-static int decode_in_slices(mcl_model *model) {
-  bool finished = false;
-  int calls = 0;
-  for (; !finished; calls++) assert_ok(mcl_model_decode(model, 1, &finished));
-  return calls;
-}
-
-static void a_model_is_decoded_in_slices(void **state) {
-  (void)state;
-  mcl_model *models[] = {zoo(16), small_net(), one_layer(palette_of(mcl_shape_2(900, 800), 5, false, 1))};
-  for (int i = 0; i < 3; i++) {
-    mcl_model *again;
-    mcl_buffer file = encoded(models[i], &(mcl_artifact_options){.coder = "huffman"});
-    assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again));
-    assert_true(decode_in_slices(again) > again->weight_count); /* a step is a checksum, a block, or the end */
-    for (int w = 0; w < again->weight_count; w++) assert_non_null(again->weights[w].repr);
-    assert_same_weights(models[i], again);
-    mcl_model_free(again);
-    assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again)); /* given up half-way */
-    bool finished;
-    for (int calls = 0; calls < 5; calls++) assert_ok(mcl_model_decode(again, 1, &finished));
-    assert_same_weights(models[i], again);
-    mcl_model_free(again);
-    mcl_buffer_free(&file);
-    mcl_model_free(models[i]);
-  }
-}
-
-static void positions_of_a_large_sparse_weight_are_made_in_slices(void **state) {
-  (void)state;
-  mcl_model *model = one_layer(random_sparse(mcl_shape_2(1500, 1000), 0.5, 0, 3)), *again; /* 750,000 entries */
-  mcl_buffer file = encoded(model, &(mcl_artifact_options){.coder = "huffman"});
-  assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again));
-  size_t before = mcl_context_memory(ctx);
-  /* three blocks of values, one of symbols at least; and six steps each to find, to count and to place the entries */
-  assert_true(decode_in_slices(again) > 22);
-  assert_same_weights(model, again);
-  mcl_model_free(again);
-  assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again));
-  for (int stop = 1; stop < 40; stop++) { /* given up anywhere, nothing is left */
-    mcl_model *half;
-    bool finished = false;
-    before = mcl_context_memory(ctx);
-    assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &half));
-    for (int calls = 0; calls < stop && !finished; calls++) assert_ok(mcl_model_decode(half, 1, &finished));
-    mcl_model_free(half);
-    assert_int_equal(mcl_context_memory(ctx), before);
-  }
-  mcl_model_free(again);
-  mcl_buffer_free(&file);
-  mcl_model_free(model);
-}
-
-static void a_weight_is_read_alone_by_its_name(void **state) {
-  (void)state;
-  mcl_model *model = small_net(), *again;
-  mcl_buffer file = encoded(model, NULL);
-  assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again));
-  assert_int_equal(mcl_model_weights(again), model->weight_count);
-  size_t before = mcl_context_memory(ctx);
-  for (int w = 0; w < model->weight_count; w++) {
-    mcl_tensor *expected;
-    const float *lent;
-    float *values;
-    assert_ok(mcl_weight_values(model, w, &expected));
-    int index = mcl_model_weight_index(again, model->weights[w].name);
-    assert_true(index >= 0);
-    assert_string_equal(mcl_model_weight_name(again, index), model->weights[w].name);
-    assert_true(mcl_shape_equal(mcl_model_weight_shape(again, index), model->weights[w].shape));
-    size_t count = (size_t)expected->count;
-    before = mcl_context_memory(ctx);
-    assert_ok(mcl_alloc_array(ctx, count, sizeof *values, &values));
-    assert_ok(mcl_model_weight_read(again, index, values, count));
-    assert_memory_equal(values, expected->data, count * sizeof *values);
-    mcl_free(ctx, values);
-    assert_int_equal(mcl_context_memory(ctx), before); /* and nothing of it is kept */
-    assert_int_equal(mcl_model_weight_read(again, index, NULL, count + 1), MCL_ERROR_ARGUMENT);
-    assert_ok(mcl_model_weight_values(again, index, &lent));
-    assert_memory_equal(lent, expected->data, count * sizeof *values);
-  }
-  const float *lent;
-  assert_int_equal(mcl_model_weight_index(again, "no such weight"), -1);
-  assert_null(mcl_model_weight_name(again, -1));
-  assert_int_equal(mcl_model_weight_shape(again, 1000).rank, 0);
-  assert_int_equal(mcl_model_weight_values(again, 1000, &lent), MCL_ERROR_ARGUMENT);
-  assert_non_null(strstr(mcl_context_message(ctx), "there is no weight 1000"));
-  mcl_model_free(again);
-  mcl_buffer_free(&file);
-  mcl_model_free(model);
-}
-
-static void a_damaged_weight_does_not_bar_the_others(void **state) {
-  (void)state;
-  mcl_model *model = small_net(), *again;
-  mcl_buffer file = encoded(model, NULL);
-  float values[4096];
-  assert_ok(mcl_model_open_memory(ctx, file.data, file.size, &again));
-  const mcl_container_weight *first = &mcl_container_of(again)->weights[0];
-  file.data[first->start + 1] ^= 1;
-  for (int w = 0; w < model->weight_count; w++) {
-    int64_t count;
-    assert_ok(mcl_shape_count(ctx, model->weights[w].shape, &count));
-    assert_true(count <= 4096);
-    assert_int_equal(mcl_model_weight_read(again, w, values, (size_t)count), w ? MCL_OK : MCL_ERROR_FORMAT);
-  }
-  mcl_model_free(again);
-  mcl_buffer_free(&file);
-  mcl_model_free(model);
-}
-
 /* ---- Damage ---- */
 
 /* Opens and decodes all; -1: refused; else whether all is as in `model`. */
@@ -500,67 +389,7 @@ static void a_limit_on_memory_is_kept(void **state) {
   mcl_model_free(model);
 }
 
-/* ---- Faults ---- */
-
-typedef struct faults {
-  long calls, fail_at; /* the call that fails; 0: none */
-} faults;
-
-static void *faulty_allocate(void *user, size_t size, size_t alignment) {
-  faults *f = user;
-  void *p;
-  if (++f->calls == f->fail_at) return NULL;
-  return posix_memalign(&p, alignment, size) ? NULL : p;
-}
-static void faulty_release(void *user, void *memory, size_t size) {
-  (void)user, (void)size;
-  free(memory);
-}
-
-static mcl_status read_and_write(mcl_context *context, const mcl_buffer *file) {
-  mcl_model *model;
-  mcl_artifact_info *info;
-  mcl_buffer out = {.ctx = context};
-  bool finished = false;
-  size_t size;
-  mcl_status status = mcl_model_open_memory(context, file->data, file->size, &model);
-  while (!status && !finished) status = mcl_model_decode(model, 1, &finished);
-  if (!status) status = mcl_artifact_size(model, NULL, &size);
-  if (!status) status = mcl_artifact_encode(model, &(mcl_artifact_options){.zstd_level = 1}, &out);
-  if (!status) status = mcl_artifact_write(model, &(mcl_artifact_options){.dense = true}, "faulty.bin");
-  if (!status) status = mcl_artifact_verify(context, "faulty.bin");
-  if (!status) status = mcl_artifact_inspect(context, "faulty.bin", &info);
-  if (!status) mcl_artifact_info_free(context, info);
-  mcl_buffer_free(&out);
-  mcl_model_free(model);
-  return status;
-}
-
-static void every_allocation_may_fail(void **state) {
-  (void)state;
-  mcl_model *model = zoo(5);
-  mcl_buffer file = encoded(model, NULL);
-  for (long fail_at = 1;; fail_at++) {
-    faults f = {0, 0};
-    mcl_context *context;
-    mcl_options options = {.user = &f, .allocate = faulty_allocate, .release = faulty_release, .threads = 1};
-    assert_int_equal(mcl_context_new(&options, &context), MCL_OK);
-    f.calls = 0, f.fail_at = fail_at;
-    mcl_status status = read_and_write(context, &file);
-    bool reached = f.calls >= fail_at;
-    if (reached && status != MCL_ERROR_MEMORY)
-      fail_msg("allocation %ld: %s: %s", fail_at, mcl_status_name(status), mcl_context_message(context));
-    assert_int_equal(mcl_context_memory(context), 0); /* nothing is left behind */
-    mcl_context_free(context);
-    if (!reached) {
-      print_message("%ld allocations failed in turn\n", fail_at - 1);
-      assert_int_equal(status, MCL_OK);
-      break;
-    }
-  }
-  mcl_buffer_free(&file);
-  mcl_model_free(model);
-}
+/* ---- Work that does not end ---- */
 
 static void a_full_disk_leaves_the_old_file(void **state) {
   (void)state;
@@ -613,17 +442,12 @@ int main(void) {
       cmocka_unit_test(all_but_the_streams_of_four_layers_is_under_400_bytes),
       cmocka_unit_test(dense_weights_of_a_bin_are_used_where_they_are_mapped),
       cmocka_unit_test(an_inspection_says_what_the_representations_say),
-      cmocka_unit_test(a_model_is_decoded_in_slices),
-      cmocka_unit_test(positions_of_a_large_sparse_weight_are_made_in_slices),
-      cmocka_unit_test(a_weight_is_read_alone_by_its_name),
-      cmocka_unit_test(a_damaged_weight_does_not_bar_the_others),
       cmocka_unit_test(a_file_cut_off_anywhere_is_refused),
       cmocka_unit_test(no_single_changed_byte_is_accepted),
       cmocka_unit_test(damage_is_located_to_its_weight),
       cmocka_unit_test(requests_that_cannot_be_met_say_so),
       cmocka_unit_test(a_few_bytes_do_not_stand_for_gigabytes_unless_that_is_meant),
       cmocka_unit_test(a_limit_on_memory_is_kept),
-      cmocka_unit_test(every_allocation_may_fail),
       cmocka_unit_test(a_full_disk_leaves_the_old_file),
       cmocka_unit_test(a_cancel_leaves_the_old_file),
   };
