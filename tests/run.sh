@@ -68,7 +68,7 @@ format_check() {
 # Tests write into folders of their own: the source is as it was.
 source_untouched() {
   git status --porcelain --ignored | grep -vE '^!! (build/|compile_commands\.json)$' >$logs/after.txt
-  echo "$before" | grep -vE '^!! (build/|compile_commands\.json)$' | diff - $logs/after.txt
+  printf '%s' "$before" | grep -vE '^!! (build/|compile_commands\.json)$' | diff - $logs/after.txt
 }
 
 step build-release build release

@@ -305,17 +305,16 @@ static void a_fusion_loses_no_dimension(void **state) {
  * x = [1, 10] → h = [21, 43] → y = [150, 214]. */
 static void a_matrix_used_both_ways_is_one_weight(void **state) {
   const char *const graphs[] = {
-      "node Gemm g x,w h transB=1; node MatMul m h,w y;",
-      "node Gemm g x,w h transB=1; node Gemm m h,w y;",
-      "node Transpose t w v; node MatMul g x,v h; node MatMul m h,w y;",
-      "node Transpose t w v perm=1,0; node Identity i v u; node Gemm g x,u h; node Cast c w k to=1; node MatMul m h,k "
-      "y;",
-      "node Transpose t w v; node MatMul g x,v h; node Gemm m h,v y transB=1;",
-      "node Gemm g x,w h transB=1; node Gemm m h,w z alpha=2.; node Gemm n h,w q alpha=-1.; node Add a z,q y;",
+      "node Gemm g x,w h transB=1; node MatMul m h,w y",
+      "node Gemm g x,w h transB=1; node Gemm m h,w y",
+      "node Transpose t w v; node Identity i v u; node MatMul g x,u h; node MatMul m h,w y",
+      "node Transpose t w v perm=1,0; node Gemm g x,v h; node Cast c w k to=1; node MatMul m h,k y",
+      "node Transpose t w v; node MatMul g x,v h; node Gemm m h,v y transB=1",
+      "node Gemm g x,w h transB=1; node Gemm m h,w z alpha=2.; node Gemm n h,w q alpha=-1.; node Add a z,q y",
   };
   for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
     char text[512];
-    snprintf(text, sizeof text, "input x n 2; init w float 2 2 = 1 2 3 4; %s output y", graphs[i]);
+    snprintf(text, sizeof text, "input x n 2; init w float 2 2 = 1 2 3 4; %s; output y", graphs[i]);
     mcl_model *model = read_text(*state, text);
     int matrices = 0;
     for (int w = 0; w < model->weight_count; w++) matrices += model->weights[w].shape.rank == 2;
