@@ -5,10 +5,7 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "artifact/container.h"
-#include "base/file.h"
 
 static const mcl_artifact_options all_options[] = {
     {0},

@@ -280,9 +280,11 @@ static void guarded_functions_do_what_luas_do(void **state) {
 }
 
 /* A script that returns a text gives the same in Lua's own state and in a sandbox; line by line. */
-static void says_the_same(lua_State *plain, lua_State *L, const char *script) {
-  lua_State *states[] = {plain, L};
+static void says_the_same(const char *script) {
+  mcl_context *ctx = new_context(0);
+  lua_State *states[] = {luaL_newstate(), new_sandbox(ctx, (mcl_lua_limits){0})};
   const char *text[2];
+  luaL_openlibs(states[0]);
   for (int i = 0; i < 2; i++) {
     if (luaL_loadstring(states[i], script) || lua_pcall(states[i], 0, 1, 0))
       fail_msg("%s", lua_tostring(states[i], -1));
@@ -294,8 +296,8 @@ static void says_the_same(lua_State *plain, lua_State *L, const char *script) {
     a += wanted + (a[wanted] == '\n');
     b += got + (b[got] == '\n');
   }
-  lua_settop(plain, 0);
-  lua_settop(L, 0);
+  for (int i = 0; i < 2; i++) lua_close(states[i]);
+  mcl_context_free(ctx);
 }
 
 /* Results of calls as text; errors too, without a place, and without the number of the argument, which versions of Lua
@@ -346,13 +348,7 @@ static void patterns_match_what_luas_match(void **state) {
       "record('number', string.rep(12, 2), pcall(string.find, 123, 2)) record('far', ('abc'):find('', 4), "
       "('abc'):find('', 5))\n"
       "return table.concat(lines, '\\n')";
-  mcl_context *ctx = new_context(0);
-  lua_State *plain = luaL_newstate(), *L = new_sandbox(ctx, (mcl_lua_limits){0});
-  luaL_openlibs(plain);
-  says_the_same(plain, L, script);
-  lua_close(plain);
-  lua_close(L);
-  mcl_context_free(ctx);
+  says_the_same(script);
 }
 
 static void functions_of_tables_do_what_luas_do(void **state) {
@@ -392,13 +388,7 @@ static void functions_of_tables_do_what_luas_do(void **state) {
       "try('rep', string.rep, 'x', big) try('rep', string.rep, 'x', least)\n"
       "try('rep', string.rep, 'ab', 2, big) try('concat', table.concat, 3)\n"
       "return table.concat(lines, '\\n')";
-  mcl_context *ctx = new_context(0);
-  lua_State *plain = luaL_newstate(), *L = new_sandbox(ctx, (mcl_lua_limits){0});
-  luaL_openlibs(plain);
-  says_the_same(plain, L, script);
-  lua_close(plain);
-  lua_close(L);
-  mcl_context_free(ctx);
+  says_the_same(script);
 }
 
 static void a_sort_keeps_the_order_of_equals_and_an_error_changes_nothing(void **state) {
