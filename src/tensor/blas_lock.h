@@ -5,9 +5,8 @@
 
 #include "base/context.h"
 
-void mcl_blas_lock(void);
-void mcl_blas_unlock(void);
-/* The lock, unless a cancel comes first, also while another thread has it. */
+/* Takes the lock, unless a cancel comes first, also while another thread has it. */
 mcl_status mcl_blas_enter(mcl_context *ctx);
+void mcl_blas_unlock(void);
 
 #endif

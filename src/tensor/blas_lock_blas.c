@@ -8,9 +8,6 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-void mcl_blas_lock(void) { pthread_mutex_lock(&lock); }
-void mcl_blas_unlock(void) { pthread_mutex_unlock(&lock); }
-
 mcl_status mcl_blas_enter(mcl_context *ctx) {
   for (;;) {
     MCL_TRY(mcl_check_cancel(ctx));
@@ -22,3 +19,5 @@ mcl_status mcl_blas_enter(mcl_context *ctx) {
     if (!pthread_mutex_timedlock(&lock, &until)) return MCL_OK;
   }
 }
+
+void mcl_blas_unlock(void) { pthread_mutex_unlock(&lock); }
