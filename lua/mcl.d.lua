@@ -480,10 +480,10 @@ function Model:multiply_adds() end
 function Model:inputs() end
 ---@return { name: string, shape: integer[] }[]
 function Model:outputs() end
----@return { name: string, shape: integer[], count: integer, is_state: boolean, representation: string, kind: string, nonzeros: integer }[]
+---@return { name: string, shape: integer[], count: integer, is_state: boolean, representation: string, kind: string, nonzeros: integer, file_bytes: integer }[]
 function Model:weights() end
 
----@param path string .onnx .mcl .bin
+---@param path string .mcl .bin .onnx; of weights alone .npz .safetensors .gguf
 ---@return mcl.Model
 function mcl.load(path) end
 
