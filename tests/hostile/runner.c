@@ -3,7 +3,8 @@
  *
  *   runner FILE.lua
  *
- * A file recipe_*.lua is run as a recipe, on a small model with data, by mcl_run_recipe. The first line of a script says
+ * A file recipe_*.lua is run as a recipe, on a small model with data, by mcl_run_recipe; a file files_*.lua may read and write
+ * files, in a folder of its own that has folders and pipes by the names of files. The first line of a script says
  * what it tries, the second how it must end:
  *
  *   -- ends: well                      no error
@@ -18,8 +19,11 @@
 #include <mcl/mcl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "unit/small_model.h"
 
@@ -32,8 +36,6 @@
 #else
 #define SLACK 1
 #endif
-
-static const mcl_lua_limits limits = {.memory_bytes = 256 << 20, .instructions = 20000000};
 
 /* ---- The cancel ---- */
 
@@ -123,9 +125,19 @@ static bool ends_as_said(const char *source, const char *message) {
   return sscanf(line, "\n-- ends: \"%199[^\"\n]\"", wanted) == 1 && strstr(message, wanted);
 }
 
-static bool is_recipe(const char *path) {
+static bool is_named(const char *path, const char *prefix) {
   const char *slash = strrchr(path, '/');
-  return !strncmp(slash ? slash + 1 : path, "recipe_", 7);
+  return !strncmp(slash ? slash + 1 : path, prefix, strlen(prefix));
+}
+
+/* Makes it the working folder; what is left in it goes with the build's folder. */
+static void enter_folder_of_oddities(void) {
+  char folder[] = "hostile_XXXXXX";
+  if (!mkdtemp(folder) || chdir(folder) || mkdir("folder.mcl", 0700) || mkdir("folder.npz", 0700) ||
+      mkfifo("pipe.mcl", 0600) || mkfifo("pipe.npz", 0600)) {
+    perror("runner");
+    exit(2);
+  }
 }
 
 static char source[1 << 16];
@@ -149,9 +161,12 @@ int main(int count, char **arguments) {
                          .allocate = counted_allocate,
                          .release = counted_release};
   must(mcl_engine_new(&options, &ctx));
+  mcl_lua_limits limits = {
+      .memory_bytes = 256 << 20, .instructions = 20000000, .files = is_named(arguments[1], "files_")};
   must(mcl_lua_new_sandbox(ctx, &limits, &L));
+  if (limits.files) enter_folder_of_oddities();
   begin(&cancel, ctx);
-  if (is_recipe(arguments[1]))
+  if (is_named(arguments[1], "recipe_"))
     run_recipe(ctx, L, source, message, sizeof message);
   else
     run_script(L, source, message, sizeof message);
