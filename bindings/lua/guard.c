@@ -7,8 +7,9 @@
 #include "lua/binding.h"
 #include "lua/limits.h"
 
-#define LONGEST_TEXT ((size_t)256 << 10) /* of one chunk that is not trusted: compiling it asks nobody */
-#define MOST_CLOSES 8                    /* one within the other: Lua counts the depth of C's stack anew in each */
+#define LONGEST_TEXT ((size_t)256 << 10) /* of one chunk that is not trusted */
+#define PIECE 64      /* bytes of a chunk between two questions: up to some milliseconds of compiling */
+#define MOST_CLOSES 8 /* one within the other: Lua counts the depth of C's stack anew in each */
 
 /* ---- pcall, xpcall ---- */
 
@@ -195,6 +196,31 @@ static bool gather(lua_State *L, size_t most) {
   return false;
 }
 
+/* Lua's own load asks for a text piece by piece: one name costs a look at up to 255 variables in each of 200 functions
+ * around it. Upvalues: the text, how many of its bytes were given. */
+static int next_piece(lua_State *L) {
+  size_t length;
+  const char *text = lua_tolstring(L, lua_upvalueindex(1), &length);
+  size_t at = (size_t)lua_tointeger(L, lua_upvalueindex(2)), size = length - at < PIECE ? length - at : PIECE;
+  mcl_lua_poll(L, (int64_t)size / 8);
+  lua_pushinteger(L, (lua_Integer)(at + size));
+  lua_replace(L, lua_upvalueindex(2));
+  lua_pushlstring(L, text + at, size);
+  return 1;
+}
+
+/* The text at 1, which names itself where nothing else does, becomes a function that gives it. */
+static void cut_text(lua_State *L) {
+  if (lua_isnil(L, 2)) {
+    lua_pushvalue(L, 1);
+    lua_replace(L, 2);
+  }
+  lua_pushvalue(L, 1);
+  lua_pushinteger(L, 0);
+  lua_pushcclosure(L, next_piece, 2);
+  lua_replace(L, 1);
+}
+
 /* load(text or function[, name[, mode[, env]]]). Upvalues: Lua's own load; is text alone to be taken, whatever the mode
  * says? */
 static int guarded_load(lua_State *L) {
@@ -216,7 +242,7 @@ static int guarded_load(lua_State *L) {
     lua_pushfstring(L, "a chunk of more than %d bytes is out of reach in this sandbox", (int)most);
     return 2;
   }
-  mcl_lua_poll(L, (int64_t)length / 8);
+  cut_text(L);
   if (text_alone) {
     lua_pushliteral(L, "t");
     lua_replace(L, 3);
@@ -225,6 +251,7 @@ static int guarded_load(lua_State *L) {
   lua_insert(L, 1);
   if (arguments < 4) lua_settop(L, 4); /* no environment is not the environment nil */
   lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+  if (lua_isnil(L, 1)) mcl_lua_pass_stop(L);
   return lua_gettop(L);
 }
 
