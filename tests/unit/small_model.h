@@ -2,11 +2,11 @@
 #ifndef MCL_TESTS_SMALL_MODEL_H
 #define MCL_TESTS_SMALL_MODEL_H
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/random.h"
 #include "graph/graph.h"
+#include "unit/faults.h"
 
 static inline void must(mcl_status status) {
   if (status) abort();
@@ -41,30 +41,6 @@ static inline void new_data(mcl_context *ctx, mcl_tensor **x, mcl_tensor **y) {
   *x = random_tensor(ctx, mcl_shape_2(200, 8), 2);
   must(mcl_tensor_new(ctx, MCL_I64, mcl_shape_1(200), y));
   for (int64_t i = 0; i < 200; i++) ((int64_t *)mcl_tensor_data(*y))[i] = i % 4;
-}
-
-/* An allocator that counts, and refuses one request, or all from one on. */
-typedef struct counter {
-  _Atomic size_t bytes;
-  atomic_long calls, fail_at; /* the allocation that is refused; 0: none */
-  bool for_good;              /* and all that come after it */
-} counter;
-
-static inline bool is_refused(counter *held) {
-  long call = atomic_fetch_add(&held->calls, 1) + 1;
-  return held->fail_at && (held->for_good ? call >= held->fail_at : call == held->fail_at);
-}
-
-static inline void *counted_allocate(void *user, size_t size, size_t alignment) {
-  counter *held = user;
-  if (is_refused(held)) return NULL;
-  held->bytes += size;
-  return aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-}
-
-static inline void counted_release(void *user, void *memory, size_t size) {
-  ((counter *)user)->bytes -= size;
-  free(memory);
 }
 
 /* A recipe around the body of its run function; the body begins on line 3. */

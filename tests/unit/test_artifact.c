@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-
 static const mcl_artifact_options all_options[] = {
     {0},
     {.dense = true},

@@ -2,20 +2,7 @@
  * nothing is left behind. */
 #include "unit/models.h"
 
-typedef struct faults {
-  long calls, fail_at; /* the call that fails; 0: none */
-} faults;
-
-static void *faulty_allocate(void *user, size_t size, size_t alignment) {
-  faults *f = user;
-  void *p;
-  if (++f->calls == f->fail_at) return NULL;
-  return posix_memalign(&p, alignment, size) ? NULL : p;
-}
-static void faulty_release(void *user, void *memory, size_t size) {
-  (void)user, (void)size;
-  free(memory);
-}
+#include "unit/faults.h"
 
 static mcl_status read_and_write(mcl_context *context, const mcl_buffer *file) {
   mcl_model *model;
@@ -41,13 +28,13 @@ static void every_allocation_may_fail(void **state) {
   mcl_model *model = zoo(5);
   mcl_buffer file = encoded(model, NULL);
   for (long fail_at = 1;; fail_at++) {
-    faults f = {0, 0};
+    counter held = {0};
     mcl_context *context;
-    mcl_options options = {.user = &f, .allocate = faulty_allocate, .release = faulty_release, .threads = 1};
+    mcl_options options = {.user = &held, .allocate = counted_allocate, .release = counted_release, .threads = 1};
     assert_int_equal(mcl_context_new(&options, &context), MCL_OK);
-    f.calls = 0, f.fail_at = fail_at;
+    refuse_request(&held, fail_at);
     mcl_status status = read_and_write(context, &file);
-    bool reached = f.calls >= fail_at;
+    bool reached = held.calls >= fail_at;
     if (reached && status != MCL_ERROR_MEMORY)
       fail_msg("allocation %ld: %s: %s", fail_at, mcl_status_name(status), mcl_context_message(context));
     assert_int_equal(mcl_context_memory(context), 0); /* nothing is left behind */

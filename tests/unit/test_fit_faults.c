@@ -2,35 +2,20 @@
  * weights are those of the last whole epoch, and nothing leaks (which the sanitizer build sees). */
 #include "unit/fit_fixture.h"
 
-#include <stdlib.h>
-
 #include "tensor/linalg.h"
+#include "unit/faults.h"
 
-static long calls, fail_at; /* the call that fails; 0: none */
-
-static void *failing_allocate(void *user, size_t size, size_t alignment) {
-  (void)user;
-  void *memory;
-  if (++calls == fail_at) return NULL;
-  return posix_memalign(&memory, alignment, size) ? NULL : memory;
-}
-
-static void host_release(void *user, void *memory, size_t size) {
-  (void)user, (void)size;
-  free(memory);
-}
-
-static mcl_context *failing_context(void) {
+static mcl_context *failing_context(counter *held) {
   mcl_context *ctx;
-  mcl_options options = {.allocate = failing_allocate, .release = host_release, .threads = 1};
-  fail_at = 0;
+  mcl_options options = {.user = held, .allocate = counted_allocate, .release = counted_release, .threads = 1};
   assert_int_equal(mcl_context_new(&options, &ctx), MCL_OK);
   return ctx;
 }
 
 /* What a fit of two epochs makes of the weights; status other than OK is handed out. */
 static mcl_status fit_once(long fail, under kind, float *weights, bool *reached) {
-  mcl_context *ctx = failing_context();
+  counter held = {0};
+  mcl_context *ctx = failing_context(&held);
   mcl_model *model = network(ctx, 64, 16, 3, true);
   mcl_dataset *train = blobs(ctx, 40, 1), *validation = blobs(ctx, 20, 2);
   represent(model, kind);
@@ -42,13 +27,12 @@ static mcl_status fit_once(long fail, under kind, float *weights, bool *reached)
                              .augment = {.shift = 1},
                              .keep_best = true,
                              .clip_norm = 1};
-  calls = 0;
-  fail_at = fail;
+  refuse_request(&held, fail);
   mcl_status status = mcl_fit(model, &options, NULL);
   mcl_evaluation evaluation;
   if (!status) status = mcl_evaluate(model, validation, NULL, &evaluation);
-  *reached = calls >= fail;
-  fail_at = 0;
+  *reached = held.calls >= fail;
+  held.fail_at = 0;
   if (status && status != MCL_ERROR_MEMORY)
     fail_msg("allocation %ld: %s: %s", fail, mcl_status_name(status), mcl_context_message(ctx));
   copy_weights(model, weights); /* whatever happened, the model can be read */
@@ -112,16 +96,16 @@ static mcl_status factor(mcl_context *ctx, mcl_tensor *a) {
 static void every_allocation_of_a_factorisation_may_fail(void **state) {
   (void)state;
   for (long fail = 1;; fail++) {
-    mcl_context *ctx = failing_context();
+    counter held = {0};
+    mcl_context *ctx = failing_context(&held);
     mcl_tensor *a;
     assert_ok(ctx, mcl_tensor_new(ctx, MCL_F32, mcl_shape_2(60, 40), &a));
     mcl_random random = mcl_random_at(1, 1);
     for (int64_t i = 0; i < a->count; i++) mcl_tensor_f32(a)[i] = mcl_random_normal(&random);
-    calls = 0;
-    fail_at = fail;
+    refuse_request(&held, fail);
     mcl_status status = factor(ctx, a);
-    bool reached = calls >= fail;
-    fail_at = 0;
+    bool reached = held.calls >= fail;
+    held.fail_at = 0;
     if (status && status != MCL_ERROR_MEMORY)
       fail_msg("allocation %ld: %s: %s", fail, mcl_status_name(status), mcl_context_message(ctx));
     mcl_tensor_release(a);

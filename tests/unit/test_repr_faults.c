@@ -3,25 +3,7 @@
 #include "unit/weights.h"
 
 #include "compress/compress.h"
-
-typedef struct faults {
-  int64_t calls, fail_at; /* counted from 0; -1: none fails */
-  int64_t live;
-} faults;
-
-static void *allocate(void *user, size_t size, size_t alignment) {
-  faults *f = user;
-  if (f->calls++ == f->fail_at) return NULL;
-  void *memory = aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  if (memory) f->live++;
-  return memory;
-}
-
-static void release(void *user, void *memory, size_t size) {
-  (void)size;
-  ((faults *)user)->live -= memory != NULL;
-  free(memory);
-}
+#include "unit/faults.h"
 
 /* Each work is done on weights that were made before memory runs out. */
 typedef mcl_status (*work_fn)(mcl_repr *weight);
@@ -118,22 +100,21 @@ static void no_failed_allocation_leaks_or_crashes(void **state) {
   for (size_t w = 0; w < sizeof works / sizeof works[0]; w++)
     for (int kind = 0; kind < 2; kind++) {
       bool finished = false;
-      for (int64_t fail_at = 0; !finished; fail_at++) {
-        faults f = {.fail_at = -1};
-        mcl_options options = {.user = &f, .allocate = allocate, .release = release, .threads = 1};
+      for (long fail_at = 1; !finished; fail_at++) {
+        counter held = {0};
+        mcl_options options = {.user = &held, .allocate = counted_allocate, .release = counted_release, .threads = 1};
         assert_ok(mcl_context_new(&options, &ctx));
         mcl_repr *weight = make_weight(kind);
-        f.calls = 0, f.fail_at = fail_at;
+        refuse_request(&held, fail_at);
         mcl_status status = works[w](weight);
-        finished = f.calls <= fail_at; /* the failing call never came */
+        finished = held.calls < fail_at; /* the failing call never came */
         if (finished)
           assert_ok(status);
         else if (status && status != MCL_ERROR_MEMORY) /* matrix products do without their buffer */
-          fail_msg("work %zu, allocation %d: %s: %s", w, (int)fail_at, mcl_status_name(status),
-                   mcl_context_message(ctx));
+          fail_msg("work %zu, allocation %ld: %s: %s", w, fail_at, mcl_status_name(status), mcl_context_message(ctx));
         mcl_repr_release(weight);
         mcl_context_free(ctx);
-        if (f.live) fail_msg("work %zu, allocation %d: %d leaks", w, (int)fail_at, (int)f.live);
+        if (held.bytes) fail_msg("work %zu, allocation %ld: %zu bytes leak", w, fail_at, (size_t)held.bytes);
       }
     }
 }
