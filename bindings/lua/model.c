@@ -422,18 +422,8 @@ static const luaL_Reg methods[] = {{"add_input", add_input},
 static const luaL_Reg meta[] = {{"__tostring", model_tostring}, {NULL, NULL}};
 const mcl_lua_class mcl_lua_model_class = {"model", release, methods, meta, model_index};
 
-/* core.op_names() -> the ops that add_node knows */
-static int op_names(lua_State *L) {
-  lua_createtable(L, mcl_op_count, 0);
-  for (int i = 0; i < mcl_op_count; i++) {
-    lua_pushstring(L, mcl_ops[i]->name);
-    lua_rawseti(L, -2, i + 1);
-  }
-  return 1;
-}
-
 void mcl_lua_open_model(lua_State *L) {
-  static const luaL_Reg functions[] = {{"model", new_model}, {"load", load}, {"op_names", op_names}, {NULL, NULL}};
+  static const luaL_Reg functions[] = {{"model", new_model}, {"load", load}, {NULL, NULL}};
   mcl_lua_class_register(L, &mcl_lua_model_class);
   luaL_setfuncs(L, functions, 0);
 }

@@ -195,25 +195,16 @@ static int file_stat(lua_State *L) {
   return 1;
 }
 
-/* nil and a reason on failure, as Lua's own os functions do. */
-static int system_result(lua_State *L, bool good) {
-  if (good) {
-    lua_pushboolean(L, true);
-    return 1;
-  }
-  lua_pushnil(L);
-  lua_pushstring(L, strerror(errno));
-  return 2;
-}
-
-static int make_directory(lua_State *L) {
-  mcl_lua_need_files(L, "mkdir");
-  return system_result(L, !mkdir(mcl_lua_string(L, 1, "path"), 0777) || errno == EEXIST);
-}
-
-static int remove_directory(lua_State *L) {
+/* rmdir(path): true; nil and a reason on failure, as Lua's own os functions do. */
+static int remove_folder(lua_State *L) {
   mcl_lua_need_files(L, "rmdir");
-  return system_result(L, !rmdir(mcl_lua_string(L, 1, "path")));
+  if (rmdir(mcl_lua_string(L, 1, "path"))) {
+    lua_pushnil(L);
+    lua_pushstring(L, strerror(errno));
+    return 2;
+  }
+  lua_pushboolean(L, true);
+  return 1;
 }
 
 void mcl_lua_open_system(lua_State *L) {
@@ -237,8 +228,7 @@ void mcl_lua_open_system(lua_State *L) {
                                        {"now", now},
                                        {"isatty", is_terminal},
                                        {"stat", file_stat},
-                                       {"mkdir", make_directory},
-                                       {"rmdir", remove_directory},
+                                       {"rmdir", remove_folder},
                                        {NULL, NULL}};
   luaL_setfuncs(L, functions, 0);
   lua_pushliteral(L, MCL_VERSION);
