@@ -1,7 +1,7 @@
 /* Sorting that can be cancelled: runs of a few elements by insertion, then merged, from one array to another and back. */
 #include <string.h>
 
-#include "base/bytes.h"
+#include "base/context.h"
 
 #define RUN ((size_t)8)
 

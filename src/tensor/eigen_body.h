@@ -1,6 +1,7 @@
 /* Eigenvalues of a symmetric matrix so that a cancel is heard within milliseconds: blocked reduction to a tridiagonal one
  * (Dongarra, Sorensen & Hammarling 1989), divide and conquer on that (Cuppen 1981; Gu & Eisenstat 1995), and the reflections
  * applied to its vectors. All products are cut into pieces; sums do not depend on the threads. */
+#include "base/threads.h"
 #include "tensor/conquer_blas.h"
 #include "tensor/factor_body.h"
 

@@ -1,5 +1,4 @@
 /* Symmetric eigenvalues in f32. */
-#include "base/threads.h"
 #include "tensor/eigen_body.h"
 #include "tensor/factor_blas.h"
 

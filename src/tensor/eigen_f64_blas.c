@@ -1,6 +1,5 @@
 /* Symmetric eigenvalues in f64. */
 #define FACTOR_F64
-#include "base/threads.h"
 #include "tensor/eigen_body.h"
 #include "tensor/factor_blas.h"
 

@@ -10,7 +10,6 @@
 #include "base/context.h"
 #include "base/random.h"
 #include "repr/fit.h"
-#include "tensor/matmul.h"
 #include "train/augment.h"
 #include "train/fit_state.h"
 #include "train/task.h"
