@@ -62,18 +62,6 @@ static mcl_status bad_result(fit *f, const char *what, const char *weight, doubl
                   (long long)f->place.epochs_done + 1, (long long)(f->place.step % f->steps_per_epoch) + 1);
 }
 
-/* The first number that is none, or 0. */
-static mcl_status not_finite_in(mcl_context *ctx, const float *values, int64_t count, double *bad) {
-  *bad = 0;
-  for (int64_t i = 0; i < count; i++) {
-    if (i % MCL_ASK_STEPS == 0) MCL_TRY(mcl_check_cancel(ctx));
-    if (isfinite(values[i])) continue;
-    *bad = (double)values[i];
-    break;
-  }
-  return MCL_OK;
-}
-
 /* After an epoch: what is saved is what a fit goes back to. */
 static mcl_status check_state(fit *f) {
   double value;
@@ -121,9 +109,10 @@ static mcl_status own_loss(fit *f, int64_t rows, double *value, int64_t *correct
     status = f->options.custom_loss(f->options.user, output, target, gradient, value);
     lend(f, false);
   }
-  double bad = 0;
-  if (!status) status = not_finite_in(f->ctx, mcl_tensor_f32(gradient), gradient->count, &bad);
-  if (bad != 0 && isfinite(*value)) status = bad_result(f, "the gradient of the loss", "", bad);
+  double bad;
+  bool is_bad = false;
+  if (!status) status = mcl_find_not_finite(f->ctx, mcl_tensor_f32(gradient), gradient->count, &is_bad, &bad);
+  if (is_bad && isfinite(*value)) status = bad_result(f, "the gradient of the loss", "", bad);
   mcl_tensor_release(output);
   mcl_tensor_release(target);
   mcl_tensor_release(gradient);
@@ -153,8 +142,9 @@ static mcl_status ask_penalties(fit *f, double *value) {
     MCL_TRY(f->options.penalty(f->options.user, f->model, w->weight, w->values_of, w->gradient_of, &penalty));
     if (!isfinite(penalty)) return bad_result(f, "the penalty", name, penalty);
     double bad;
-    MCL_TRY(not_finite_in(f->ctx, w->gradient, w->gradient_of->count, &bad));
-    if (bad != 0) return bad_result(f, "the gradient, with its penalty,", name, bad);
+    bool is_bad = false;
+    MCL_TRY(mcl_find_not_finite(f->ctx, w->gradient, w->gradient_of->count, &is_bad, &bad));
+    if (is_bad) return bad_result(f, "the gradient, with its penalty,", name, bad);
     *value += penalty;
   }
   return MCL_OK;

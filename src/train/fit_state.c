@@ -173,10 +173,10 @@ mcl_status mcl_fit_step(mcl_fit_state *s, const mcl_update *update) {
 
 /* ---- Looking ---- */
 
-static mcl_status look_for_bad(mcl_context *ctx, const float *values, int64_t count, bool *is_bad, double *value) {
-  for (int64_t i = 0; i < count && !*is_bad; i++) {
+mcl_status mcl_find_not_finite(mcl_context *ctx, const float *values, int64_t count, bool *found, double *value) {
+  for (int64_t i = 0; i < count && !*found; i++) {
     if (i % MCL_ASK_STEPS == 0) MCL_TRY(mcl_check_cancel(ctx));
-    if (!isfinite(values[i])) *value = (double)values[i], *is_bad = true;
+    if (!isfinite(values[i])) *value = (double)values[i], *found = true;
   }
   return MCL_OK;
 }
@@ -189,12 +189,12 @@ mcl_status mcl_fit_not_finite(const mcl_fit_state *s, const char **name, double 
     mcl_parameter *list;
     int count = mcl_trained_parameters(w->trained, &list);
     /* of the dense values, too: a product of finite parts may not be finite */
-    MCL_TRY(look_for_bad(s->ctx, w->dense, w->values_of->count, &is_bad, value));
-    for (int k = 0; k < count; k++) MCL_TRY(look_for_bad(s->ctx, list[k].values, list[k].count, &is_bad, value));
+    MCL_TRY(mcl_find_not_finite(s->ctx, w->dense, w->values_of->count, &is_bad, value));
+    for (int k = 0; k < count; k++) MCL_TRY(mcl_find_not_finite(s->ctx, list[k].values, list[k].count, &is_bad, value));
     if (is_bad) return *name = s->model->weights[w->weight].name, MCL_OK;
   }
   for (int i = 0; i < s->statistics_count; i++) {
-    MCL_TRY(look_for_bad(s->ctx, s->statistics[i].values, s->statistics[i].count, &is_bad, value));
+    MCL_TRY(mcl_find_not_finite(s->ctx, s->statistics[i].values, s->statistics[i].count, &is_bad, value));
     if (is_bad) return *name = s->model->weights[s->statistics[i].weight].name, MCL_OK;
   }
   return MCL_OK;

@@ -62,6 +62,9 @@ mcl_status mcl_fit_push(mcl_fit_state *state); /* parameters → dense weights *
 mcl_status mcl_fit_gradient_norm(mcl_fit_state *state, double *out);
 mcl_status mcl_fit_step(mcl_fit_state *state, const mcl_update *update);
 
+/* The first value that is not a finite number. Looks at nothing where *found is true already: several runs of values can be
+ * asked for in turn. */
+mcl_status mcl_find_not_finite(mcl_context *ctx, const float *values, int64_t count, bool *found, double *value);
 /* The name of the first weight that is not finite: its parameters, its values, or a statistic; NULL: all are. */
 mcl_status mcl_fit_not_finite(const mcl_fit_state *state, const char **name, double *value);
 
